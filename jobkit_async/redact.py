@@ -1,0 +1,36 @@
+"""Keeps credentials out of whatever is shown: excerpts, messages, logs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from jobkit_async.errors import EXCERPT
+
+__all__ = ["blot", "excerpt"]
+
+_MEMBER = re.compile(
+    r"""(?ix)
+    (["']? \b \w* (?:token|api_?key|password|passwd|secret|authorization) ["']? \s* [:=] \s*)
+    ( "(?:[^"\\]|\\.)*"? | '(?:[^'\\]|\\.)*'? | (?:bearer|basic)\s+\S+ | [^\s,;&}\]]+ )"""
+)
+_LOOK = 4096
+
+
+def blot(text: str, secrets: Iterable[str] = ()) -> str:
+    """Replace credentials in a text by ``***``.
+
+    Args:
+        text: Any text, such as the beginning of an answer.
+        secrets: Values known to be credentials. Besides them, the values of members that are
+            named like one (``token``, ``password`` ...) are replaced.
+    """
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return _MEMBER.sub(r"\1***", text)
+
+
+def excerpt(data: bytes, secrets: Iterable[str] = ()) -> str:
+    """The beginning of a body as text for an error, at most ``errors.EXCERPT`` characters."""
+    return blot(data[:_LOOK].decode("utf-8", "replace"), secrets)[:EXCERPT]

@@ -1,0 +1,478 @@
+"""Requests from rows and arguments, values and errors from answers. Pure: nothing here does I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any, Final
+from urllib.parse import quote
+
+import attrs
+
+from jobkit_async import codec
+from jobkit_async.endpoint import CSV, Endpoint, Param, Place, Repeat, ResultKind
+from jobkit_async.errors import ApiError, DecodeError, InvalidArgument, api_error
+from jobkit_async.redact import blot, excerpt
+from jobkit_async.transfer import Cargo
+
+__all__ = [
+    "Answer",
+    "Request",
+    "arguments",
+    "build",
+    "check",
+    "check_header",
+    "http_date",
+    "read",
+    "refusal",
+    "retry_after",
+]
+
+LIMIT: Final = 64 << 20
+"""The most bytes of an answer that are held in memory."""
+LISTING_LIMIT: Final = 256 << 20
+"""The same for a listing of jobs."""
+LONGEST_WAIT: Final = 3600.0
+"""The most seconds that a Retry-After header is believed."""
+
+
+@attrs.frozen
+class Request:
+    """One request, ready to be sent but for the credentials.
+
+    Attributes:
+        row: The operation.
+        target: Path and query, percent-encoded, to be appended to the base URL.
+        headers: Its own headers.
+        body: JSON text, something to upload, or None.
+        part: Name of the form part that the upload becomes; None sends it bare.
+        secrets: Credentials among the arguments, to be kept out of messages.
+    """
+
+    row: Endpoint
+    target: str = attrs.field(repr=False)
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes | Cargo | None = attrs.field(default=None, repr=False)
+    part: str | None = None
+    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+
+    @property
+    def operation(self) -> str:
+        """Name of the operation."""
+        return self.row.name
+
+    @property
+    def once(self) -> bool:
+        """Whether it must never be sent twice."""
+        return self.row.repeat is Repeat.ONCE
+
+    @property
+    def rewindable(self) -> bool:
+        """Whether its body can be sent again."""
+        return not isinstance(self.body, Cargo) or self.body.rewindable
+
+    @property
+    def limit(self) -> int:
+        """The most bytes of the answer that are held in memory."""
+        return LISTING_LIMIT if self.row.returns.kind is ResultKind.JOBS else LIMIT
+
+
+@attrs.frozen
+class Answer:
+    """One answer, read to its end.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Its headers; names compare without case.
+        body: Its body, decompressed.
+        cut: Why the body ended early, if it did.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = attrs.field(repr=False)
+    cut: str | None = None
+
+
+# -- requests
+
+
+def build(row: Endpoint, arguments: Sequence[Any]) -> Request:
+    """The request of an operation.
+
+    Args:
+        row: The operation.
+        arguments: Its arguments in the order of ``row.params``; None is an optional one left out.
+
+    Raises:
+        InvalidArgument: One of them cannot be sent; nothing has been.
+    """
+    path = row.path
+    pairs: list[str] = []
+    headers = {"Accept": row.accept}
+    body: bytes | Cargo | None = None
+    part: str | None = None
+    secrets: list[str] = []
+    for param, write, argument in zip(row.params, _writers(row), arguments, strict=True):
+        if argument is None:
+            if param.required:
+                raise InvalidArgument(param.name, "this argument is required")
+            continue
+        place = param.place
+        if place is Place.PATH:
+            path = path.replace(f"{{{param.wire}}}", write(argument), 1)
+        elif place is Place.QUERY:
+            pairs.append(write(argument))
+            if param.secret:
+                secrets += [str(argument), quote(str(argument), safe="")]
+        elif place is Place.HEADER:
+            headers[param.wire] = write(argument)
+        elif place is Place.JSON:
+            body = codec.encode(param.name, argument, param.type)
+            headers["Content-Type"] = "application/json"
+        else:
+            body = Cargo(param.name, argument)
+            if place is Place.MULTIPART:
+                part = param.wire
+            else:
+                headers["Content-Type"] = "application/octet-stream"
+    target = f"{path}?{'&'.join(pairs)}" if pairs else path
+    return Request(row, target, headers, body, part, tuple(secrets))
+
+
+def arguments(row: Endpoint, **named: Any) -> tuple[Any, ...]:
+    """Arguments in the order of a row's parameters, from their names; what is not named is None."""
+    values = tuple(named.pop(param.name, None) for param in row.params)
+    if named:
+        raise TypeError(f"{row.name} has no parameters {sorted(named)}")
+    return values
+
+
+@cache
+def _writers(row: Endpoint) -> tuple[Callable[[Any], str], ...]:
+    return tuple(_writer(param) for param in row.params)
+
+
+def _writer(param: Param) -> Callable[[Any], str]:
+    """A function from an argument to its text in the URL or header; it refuses what is wrong."""
+    name, place = param.name, param.place
+    if place is Place.HEADER:
+        return lambda value: check_header(name, _text(name, value))
+    scalar = _scalar(param)
+    wire = quote(param.wire, safe="")
+    if param.type is dict:
+        return lambda value: _members(name, value)
+    if place is Place.PATH and not param.is_list:
+        return lambda value: _segment(name, quote(scalar(value), safe=""))
+    if not param.is_list:
+        return lambda value: f"{wire}={quote(scalar(value), safe='')}"
+
+    def written(value: Any) -> list[str]:
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Collection):
+            raise InvalidArgument(name, f"a list is due, not {type(value).__name__}")
+        if not value:
+            raise InvalidArgument(name, "the list is empty, which cannot be sent; leave it out")
+        elements = [scalar(element) for element in value]
+        if param.style is CSV:
+            for element in elements:
+                if "," in element:
+                    raise InvalidArgument(
+                        name, f"{element!r} holds a comma, which would make two of it"
+                    )
+                if not element:
+                    raise InvalidArgument(name, "an element is empty")
+        return [quote(element, safe="") for element in elements]
+
+    if place is Place.PATH:
+        return lambda value: _segment(name, ",".join(written(value)))
+    if param.style is CSV:
+        return lambda value: f"{wire}={','.join(written(value))}"
+    return lambda value: "&".join(f"{wire}={element}" for element in written(value))
+
+
+def _scalar(param: Param) -> Callable[[Any], str]:
+    name, kind = param.name, param.element
+
+    def write(value: Any) -> str:
+        if kind is str:
+            return _text(name, value)
+        if kind is bool:
+            if not isinstance(value, bool):
+                raise InvalidArgument(name, f"a bool is due, not {type(value).__name__}")
+            return "true" if value else "false"
+        if kind is int:
+            return _number(param, value)
+        if not isinstance(value, datetime):
+            raise InvalidArgument(name, f"a datetime is due, not {type(value).__name__}")
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+    return write
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgument(name, f"a str is due, not {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(name, "the text holds a lone surrogate") from None
+    return str(value)
+
+
+def _number(param: Param, value: Any) -> str:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidArgument(param.name, f"an int is due, not {type(value).__name__}")
+    if param.least is not None and value < param.least:
+        raise InvalidArgument(param.name, f"{value} is too small: at least {param.least}")
+    if param.most is not None and value > param.most:
+        raise InvalidArgument(param.name, f"{value} is too large: at most {param.most}")
+    return str(value)
+
+
+def _segment(name: str, text: str) -> str:
+    if text in ("", ".", ".."):
+        what = f"{text!r} is no id" if text else "it is empty"
+        raise InvalidArgument(name, what)
+    return text
+
+
+def _members(name: str, value: Any) -> str:
+    if not isinstance(value, Mapping):
+        raise InvalidArgument(name, f"a mapping is due, not {type(value).__name__}")
+    pairs = []
+    for key, member in value.items():
+        place = f"{name}.{key}"
+        if isinstance(member, bool):
+            text = "true" if member else "false"
+        elif isinstance(member, str):
+            text = _text(place, member)
+        elif isinstance(member, int | float) and math.isfinite(member):
+            text = repr(member)
+        else:
+            raise InvalidArgument(
+                place,
+                "only strings, numbers and booleans fit into a query; "
+                "anything else can be sent in the body",
+            )
+        pairs.append(f"{quote(_text(name, key), safe='')}={quote(text, safe='')}")
+    if not pairs:
+        raise InvalidArgument(name, "it is empty, which cannot be sent; leave it out")
+    return "&".join(pairs)
+
+
+def check_header(name: str, value: str) -> str:
+    """A header's value, if it can be one.
+
+    Args:
+        name: Name of the argument that it comes from, for the error.
+        value: The value.
+
+    Raises:
+        InvalidArgument: It has a line break or another control character, or is not Latin-1.
+    """
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
+        raise InvalidArgument(name, "a header cannot hold line breaks or control characters")
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise InvalidArgument(name, "a header can hold Latin-1 characters only") from None
+    return value
+
+
+# -- answers
+
+
+def check(request: Request, answer: Answer) -> None:
+    """Raise unless an answer is a whole and good one; its body is not decoded.
+
+    Raises:
+        ApiError: The answer reports failure, by its status or in its envelope.
+        DecodeError: It was cut off.
+    """
+    if not 200 <= answer.status < 300:
+        raise refusal(request, answer)
+    if answer.cut is not None:
+        raise DecodeError(
+            answer.cut,
+            operation=request.operation,
+            status=answer.status,
+            body=excerpt(answer.body, request.secrets),
+        )
+    if request.row.returns.envelope and codec.pluck(answer.body, at=("success",)) is False:
+        raise _failure(request, answer)
+
+
+def read(request: Request, answer: Answer) -> Any:
+    """The decoded value of a good answer, models and lists of models as the row says.
+
+    Raises:
+        ApiError: The answer reports failure, by its status or in its envelope.
+        DecodeError: The answer is not what the row says.
+    """
+    row, result = request.row, request.row.returns
+    if result.empty_on is not None and result.empty_on == answer.status:
+        return ([], 0) if result.kind is ResultKind.JOBS else []
+    check(request, answer)
+    operation = row.name
+    if result.kind is ResultKind.TEXT:
+        return answer.body.decode(_charset(answer), "replace")
+    if result.kind is ResultKind.NONE:
+        return None
+    try:
+        document = codec.parse(answer.body, operation=operation)
+        if result.total is not None and _is_bare(document, result.at, result.total):
+            return [], _total(request, answer, document)
+        type_ = list[result.type] if result.kind is ResultKind.JOBS else result.type  # type: ignore[name-defined]  # a model class, known at run time only
+        value = codec.structure(
+            document, type_, at=result.at, operation=operation, data=answer.body
+        )
+    except DecodeError as error:
+        error.status = answer.status
+        error.body = blot(error.body, request.secrets)
+        raise
+    if result.kind is ResultKind.JOBS:
+        return value, _total(request, answer, document)
+    return value
+
+
+def _is_bare(document: Any, at: tuple[str, ...], total: tuple[str, ...]) -> bool:
+    """Whether a listing that found nothing leaves the list out and tells only the total."""
+    for name in at[:-1]:
+        document = document.get(name) if isinstance(document, dict) else None
+    return isinstance(document, dict) and at[-1] not in document and total[-1] in document
+
+
+def _total(request: Request, answer: Answer, document: Any) -> int | None:
+    result = request.row.returns
+    if result.total_header is not None:
+        _, _, text = answer.headers.get(result.total_header, "").rpartition("/")
+        return int(text) if text.isdecimal() else None
+    value = document
+    for name in result.total or ():
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _charset(answer: Answer) -> str:
+    _, _, charset = answer.headers.get("Content-Type", "").partition("charset=")
+    charset = charset.split(";")[0].strip("\"' ").lower() or "utf-8"
+    try:
+        "".encode(charset)
+    except (LookupError, ValueError):
+        return "utf-8"
+    return charset
+
+
+def refusal(request: Request, answer: Answer, now: float | None = None) -> ApiError:
+    """The error for an answer that is no success.
+
+    Args:
+        request: What was asked.
+        answer: What came back.
+        now: The present as a Unix time, for a Retry-After that is a date; by default the
+            answer's own Date.
+    """
+    row = request.row
+    said = _reason(answer)
+    if hint := row.errors.get(answer.status):
+        said = f"{said} ({hint})"
+    if 300 <= answer.status < 400:
+        said = (
+            "a redirect, which is not followed, as it could carry the credentials elsewhere; "
+            "check base_url"
+        )
+    return api_error(
+        answer.status,
+        operation=row.name,
+        reason=blot(said, request.secrets),
+        body=excerpt(answer.body, request.secrets),
+        retry_after=retry_after(answer.headers, now),
+    )
+
+
+def _failure(request: Request, answer: Answer) -> ApiError:
+    """A success by its status, and a failure by its envelope."""
+    return api_error(
+        answer.status,
+        operation=request.operation,
+        reason=blot(_reason(answer), request.secrets),
+        body=excerpt(answer.body, request.secrets),
+    )
+
+
+def _reason(answer: Answer) -> str:
+    """What the service says about an error, in one line."""
+    head = answer.body[:4096].lstrip()
+    if not head:
+        return "no explanation"
+    if head[:1] in b"{[":
+        try:
+            said = _said(codec.parse(answer.body, operation=""))
+        except DecodeError:
+            said = ""
+        if said:
+            return blot(said)
+    if head[:1] == b"<":
+        return "an HTML or XML page instead of an explanation"
+    return blot(head.decode("utf-8", "replace").splitlines()[0])
+
+
+def _said(document: Any) -> str:
+    """The explanation in an error document, in any of the forms that services use."""
+    if isinstance(document, str):
+        return document
+    if isinstance(document, list):
+        return "; ".join(filter(None, map(_said, document[:3])))
+    if not isinstance(document, dict):
+        return ""
+    for name in ("detail", "error", "message", "msg", "explanation", "title"):
+        if document.get(name):
+            said = _said(document[name])
+            where = document.get("loc")
+            return f"{'.'.join(map(str, where))}: {said}" if isinstance(where, list) else said
+    if len(document) == 1:
+        ((kind, inner),) = document.items()
+        if isinstance(inner, dict):
+            told = _said(inner) or ", ".join(f"{k} {v}" for k, v in inner.items() if v)
+            return f"{kind}: {told}"
+    return ""
+
+
+# -- headers
+
+
+def http_date(text: str | None) -> float | None:
+    """A date header as a Unix time, or None where it is missing or no date."""
+    if not text:
+        return None
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """The seconds that a Retry-After header asks to wait, at most an hour; None without one.
+
+    Args:
+        headers: Headers of the answer; names compare without case.
+        now: The present as a Unix time, for a date; by default the answer's own Date.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        until = http_date(text)
+        present = http_date(headers.get("Date")) if now is None else now
+        if until is None or present is None:
+            return None
+        seconds = until - present
+    if math.isnan(seconds):
+        return None
+    return min(max(seconds, 0.0), LONGEST_WAIT)
