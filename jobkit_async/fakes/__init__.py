@@ -1,0 +1,1 @@
+"""The base of the embedded servers: clock, timelines, ledger, HTTP."""

@@ -1,0 +1,39 @@
+"""Embedded servers of the services, for your own tests.
+
+Each is a real HTTP server on loopback, in the event loop of the test, with the state machine, the
+quirks and the error bodies of its service::
+
+    async with FakeBsubio(seed=1) as server:
+        async with BsubioClient(api_key=server.api_key, base_url=server.base_url) as client:
+            ...
+    assert server.ledger.count("submitted") == 1
+
+It takes its time from the running loop, so that virtual time works. How long jobs last and how
+they end comes from a seeded planner. pytest finds the fixtures ``fake_bsubio``, ``fake_ecotaxa``,
+``fake_leia`` and ``fake_vidispine`` by itself.
+"""
+
+from __future__ import annotations
+
+from jobkit_async.fakes.ledger import Ending, Event, Ledger
+from jobkit_async.fakes.server import FakeServer, Seen
+from jobkit_async.fakes.timeline import Plan, Planner, drawn
+from jobkit_async.services.bsubio.fake import FakeBsubio
+from jobkit_async.services.ecotaxa.fake import FakeEcotaxa
+from jobkit_async.services.leia.fake import FakeLeia
+from jobkit_async.services.vidispine.fake import FakeVidispine
+
+__all__ = [
+    "Ending",
+    "Event",
+    "FakeBsubio",
+    "FakeEcotaxa",
+    "FakeLeia",
+    "FakeServer",
+    "FakeVidispine",
+    "Ledger",
+    "Plan",
+    "Planner",
+    "Seen",
+    "drawn",
+]
