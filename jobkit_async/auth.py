@@ -1,0 +1,184 @@
+"""Who we are: the headers that carry the credentials, and the log-ins that yield them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextvars
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from jobkit_async.errors import ClientClosed, InvalidArgument
+from jobkit_async.request import check_header
+
+__all__ = ["Auth", "LoginAuth", "StaticAuth", "basic", "bearer", "one_of", "secret"]
+
+
+class Auth(Protocol):
+    """What the client asks of its credentials."""
+
+    async def headers(self) -> Mapping[str, str]:
+        """The headers to send, after a log-in if one is due."""
+
+    def renew(self, stale: Mapping[str, str]) -> bool:
+        """The service answered 401 to these headers: whether asking again may give better ones."""
+
+    def secrets(self) -> tuple[str, ...]:
+        """The credentials themselves, to be kept out of messages."""
+
+    def close(self) -> None:
+        """Stop a log-in that is under way."""
+
+
+class StaticAuth:
+    """Credentials that do not change: a key or a password goes into every request.
+
+    Args:
+        name: Name of the header.
+        value: Its value.
+        secrets: What in it must not be shown.
+    """
+
+    def __init__(self, name: str, value: str, *secrets: str) -> None:
+        self._headers = {name: value}
+        self._secrets = (value, *secrets)
+
+    def __repr__(self) -> str:
+        return f"<StaticAuth by {next(iter(self._headers))}>"
+
+    async def headers(self) -> Mapping[str, str]:
+        return self._headers
+
+    def renew(self, stale: Mapping[str, str]) -> bool:
+        return False
+
+    def secrets(self) -> tuple[str, ...]:
+        return self._secrets
+
+    def close(self) -> None:
+        """Nothing is under way."""
+
+
+class LoginAuth:
+    """Credentials that a log-in yields; all concurrent calls share one log-in.
+
+    Args:
+        name: Name of the header.
+        prefix: What stands in it before the token, such as ``"Bearer "``.
+        log_in: Logs in and returns the token.
+        secrets: The credentials that it logs in with.
+    """
+
+    def __init__(
+        self, name: str, prefix: str, log_in: Callable[[], Awaitable[str]], *secrets: str
+    ) -> None:
+        self._name = name
+        self._prefix = prefix
+        self._log_in = log_in
+        self._fixed = secrets
+        self._token: str | None = None
+        self._login: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<LoginAuth by {self._name}, {'logged in' if self._token else 'logged out'}>"
+
+    async def headers(self) -> Mapping[str, str]:
+        while self._token is None:
+            if self._login is None:
+                # A task of its own, so that a caller that goes away does not take it from the
+                # others; an empty context, so that it does not run under that caller's span.
+                self._login = asyncio.get_running_loop().create_task(
+                    self._once(), context=contextvars.Context()
+                )
+                self._login.add_done_callback(self._done)
+            login = self._login
+            try:
+                await asyncio.shield(login)
+            except asyncio.CancelledError:
+                if login.cancelled():
+                    raise ClientClosed("the client was closed during the log-in") from None
+                raise
+        return {self._name: self._prefix + self._token}
+
+    async def _once(self) -> None:
+        self._token = check_header("token", await self._log_in())
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if self._login is task:
+            self._login = None
+        if not task.cancelled():
+            task.exception()  # retrieved, so that nobody warns if all callers have gone
+
+    def renew(self, stale: Mapping[str, str]) -> bool:
+        if self._token is not None and stale.get(self._name) == self._prefix + self._token:
+            self._token = None
+        return True
+
+    def secrets(self) -> tuple[str, ...]:
+        return (*self._fixed, self._token) if self._token else self._fixed
+
+    def close(self) -> None:
+        if self._login is not None:
+            self._login.cancel()
+
+
+def secret(name: str, value: object) -> str:
+    """A credential, checked: a non-empty str that a header can hold.
+
+    Raises:
+        InvalidArgument: It is not; the message does not show it.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgument(name, f"a str is due, not {type(value).__name__}")
+    if not value.strip():
+        raise InvalidArgument(name, "it is empty")
+    return check_header(name, value)
+
+
+def bearer(name: str, token: object) -> StaticAuth:
+    """``Authorization: Bearer``; ``name`` is the argument that the token comes from."""
+    token = secret(name, token)
+    return StaticAuth("Authorization", f"Bearer {token}", token)
+
+
+def basic(username: object, password: object) -> StaticAuth:
+    """``Authorization: Basic``, in UTF-8.
+
+    Raises:
+        InvalidArgument: The user name has a colon, which the scheme cannot express, or one of
+            them is empty or has control characters.
+    """
+    for name, value in (("username", username), ("password", password)):
+        if not isinstance(value, str):
+            raise InvalidArgument(name, f"a str is due, not {type(value).__name__}")
+        if not value:
+            raise InvalidArgument(name, "it is empty")
+        if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
+            raise InvalidArgument(name, "it has line breaks or control characters")
+    user, word = str(username), str(password)
+    if ":" in user:
+        raise InvalidArgument("username", "Basic authentication has no room for a colon in it")
+    encoded = base64.b64encode(f"{user}:{word}".encode()).decode()
+    return StaticAuth("Authorization", f"Basic {encoded}", encoded, word)
+
+
+def one_of(**groups: tuple[object, ...]) -> str:
+    """Which group of credentials was given.
+
+    Args:
+        **groups: For each way to log in the values of its arguments; a group counts as given if
+            any of them is not None. A group of several is named by its arguments, joined by
+            ``_and_``.
+
+    Raises:
+        InvalidArgument: None or several were given, or one of a group is missing.
+    """
+    given = [name for name, values in groups.items() if any(v is not None for v in values)]
+    ways = " or ".join(name.replace("_and_", " and ") + "=" for name in groups)
+    if len(given) != 1:
+        problem = "both were given" if given else "no credentials were given"
+        raise InvalidArgument(given[-1] if given else next(iter(groups)), f"{problem}: pass {ways}")
+    for name, value in zip(given[0].split("_and_"), groups[given[0]], strict=True):
+        if value is None:
+            raise InvalidArgument(name, f"it is missing: pass {ways}")
+    return given[0]

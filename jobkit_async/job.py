@@ -1,0 +1,463 @@
+"""Handles of remote jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final, Generic, Literal, NoReturn, Protocol, TypeVar, overload
+
+import attrs
+
+from jobkit_async.endpoint import Endpoint
+from jobkit_async.errors import (
+    ClientClosed,
+    InvalidArgument,
+    JobCancelled,
+    JobEnded,
+    JobFailed,
+    JobkitError,
+    JobLost,
+    JobNeedsInput,
+    NotFound,
+    PollingFailed,
+    WaitTimeout,
+)
+from jobkit_async.polling.record import Record
+from jobkit_async.polling.source import Sighting
+from jobkit_async.polling.tracker import Tracker
+from jobkit_async.polling.watch import Verdict, VerdictKind, Watch
+from jobkit_async.refs import Ref
+from jobkit_async.states import JobState
+from jobkit_async.transfer import Download
+
+__all__ = ["Home", "Job", "JobList", "JobUpdate", "OnInput"]
+
+DataT = TypeVar("DataT")
+JobT_co = TypeVar("JobT_co", bound="Job[Any]", covariant=True)
+
+OnInput = Literal["raise", "keep"]
+"""What a wait does with a job that needs input: end, or go on waiting."""
+
+_ENDS: Final = {
+    VerdictKind.SUCCEEDED: JobState.SUCCEEDED,
+    VerdictKind.FAILED: JobState.FAILED,
+    VerdictKind.CANCELLED: JobState.CANCELLED,
+}
+
+
+class Home(Protocol[DataT]):
+    """What a handle needs of the client that it came from."""
+
+    @property
+    def service(self) -> str:
+        """Name of the service."""
+
+    @property
+    def deployment(self) -> str:
+        """Digest of the base URL."""
+
+    @property
+    def tracker(self) -> Tracker[DataT]:
+        """Follows the client's jobs."""
+
+    def check(self) -> None:
+        """Raise unless the client can be used now, from here."""
+
+    async def call(self, row: Endpoint, *arguments: Any) -> Any:
+        """Carry an operation out; the decoded value."""
+
+    async def start(self, row: Endpoint, *arguments: Any) -> Any:
+        """Carry an operation out whose answer is a job; its handle."""
+
+    async def download(self, row: Endpoint, *arguments: Any) -> Download:
+        """Carry an operation out whose answer is a file."""
+        ...
+
+    async def scope(self) -> str | None:
+        """What else the service needs to find a job of which it is not known."""
+        ...
+
+    async def look(self, record: Record[DataT]) -> Sighting[DataT]:
+        """Read a job in full, and note what was seen in its record."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class JobUpdate:
+    """A change that was seen of a job.
+
+    Attributes:
+        state: Where the job stands.
+        raw_status: The service's own word for it.
+        progress: From 0 to 1, or None where the service does not tell.
+        message: A line for people, or None.
+        at: When it was seen, by this machine's clock.
+    """
+
+    state: JobState
+    raw_status: str
+    progress: float | None
+    message: str | None
+    at: datetime
+
+
+class Job(ABC, Generic[DataT]):
+    """A handle of one remote job.
+
+    Handles are cheap, and equal if they are of the same job. All handles of a job that one client
+    gave out share what is known of it. They are made by the client, by its operations, or by
+    ``client.job(...)`` and ``client.job_from_ref(...)``.
+    """
+
+    __slots__ = ("_home", "_record")
+
+    service: ClassVar[str]
+    """Name of the service."""
+
+    def __init__(self, home: Home[DataT], record: Record[DataT]) -> None:
+        self._home = home
+        self._record = record
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._record.key} {self.state.value}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Job):
+            return NotImplemented
+        return self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _identity(self) -> tuple[str, str, Any]:
+        return (self.service, self._home.deployment, self._record.key)
+
+    # -- what is known; no I/O
+
+    @property
+    def ref(self) -> str:
+        """A reference that takes the job up again in any process; it holds no secrets."""
+        record, created = self._record, self.created_at
+        return str(
+            Ref(
+                self.service,
+                self._home.deployment,
+                str(record.key),
+                record.scope,
+                None if created is None else int(created.timestamp()),
+            )
+        )
+
+    @property
+    def state(self) -> JobState:
+        """Where the job stands, by the newest observation; ``UNKNOWN`` before the first."""
+        newest = self._record.newest
+        return JobState.UNKNOWN if newest is None else newest.state
+
+    @property
+    def raw_status(self) -> str | None:
+        """The service's own word for :attr:`state`."""
+        newest = self._record.newest
+        return None if newest is None else newest.raw_status
+
+    @property
+    def progress(self) -> float | None:
+        """From 0 to 1, or None where the service does not tell."""
+        newest = self._record.newest
+        return None if newest is None else newest.progress
+
+    @property
+    def message(self) -> str | None:
+        """A line for people, or None."""
+        newest = self._record.newest
+        return None if newest is None else newest.message
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When the job was created, by the service's clock, in UTC; None where not known."""
+        return self._record.created_at
+
+    @property
+    def data(self) -> DataT | None:
+        """The newest full snapshot, the service's own model; it may be older than :attr:`state`."""
+        return self._record.data
+
+    @property
+    def data_at(self) -> datetime | None:
+        """When :attr:`data` was received, by this machine's clock, in UTC."""
+        return self._record.data_at
+
+    # -- the remote job
+
+    async def refresh(self) -> DataT:
+        """Read the job now.
+
+        Returns:
+            The full snapshot, the service's own model.
+
+        Raises:
+            NotFound: The service does not know the job.
+            JobkitError: The read failed.
+        """
+        self._home.check()
+        sighting = await self._home.look(self._record)
+        assert sighting.data is not None  # noqa: S101 - a full read has one
+        return sighting.data
+
+    async def wait(
+        self, timeout: float | None = None, *, check: bool = True, on_input: OnInput = "raise"
+    ) -> DataT:
+        """Wait for the job's end.
+
+        Any number of waits for any number of jobs share their status requests. Giving up (by
+        ``timeout`` or by cancelling the task) leaves the remote job and all other waits alone.
+
+        Args:
+            timeout: Seconds; 0 is one look, None waits for as long as it takes.
+            check: Whether a job that failed or was cancelled raises. Otherwise its snapshot is
+                returned too.
+            on_input: Whether a job that needs input raises (``"raise"``), or the wait goes on
+                until somebody has provided it (``"keep"``).
+
+        Returns:
+            A full snapshot that was read at the job's end or later, the service's own model.
+
+        Raises:
+            JobFailed: The job failed.
+            JobCancelled: The job was cancelled.
+            JobNeedsInput: The job will not go on by itself.
+            JobLost: The service no longer knows the job.
+            WaitTimeout: The time is over, and the job goes on.
+            PollingFailed: The job could not be followed any longer.
+            ClientClosed: The client is closed.
+            InvalidArgument: An argument is out of bounds.
+        """
+        _check_timeout(timeout)
+        if on_input not in ("raise", "keep"):
+            raise InvalidArgument("on_input", f"'raise' or 'keep' is due, not {on_input!r}")
+        verdict = self._known_end()
+        if verdict is None:
+            self._home.check()
+            future = asyncio.get_running_loop().create_future()
+            watch = self._watch(
+                lambda told: None if future.done() else future.set_result(told),
+                timeout=timeout,
+                keep_input=on_input == "keep",
+            )
+            try:
+                verdict = await future
+            finally:
+                self._home.tracker.unwatch(watch)
+        error = self._error(verdict)
+        ended = verdict.kind in (VerdictKind.FAILED, VerdictKind.CANCELLED)
+        data = self._result(verdict)
+        if data is not None and (error is None or (ended and not check)):
+            return data
+        raise error or PollingFailed(f"{self._name} ended without a snapshot", ref=self.ref)
+
+    async def updates(self) -> AsyncIterator[JobUpdate]:
+        """Follow the job's changes.
+
+        The first update is what is seen first; each change is told once. A reader that is slower
+        than the job misses what lies between. The iteration ends when the job has ended or needs
+        input.
+
+        Raises:
+            JobLost: The service no longer knows the job.
+            PollingFailed: The job could not be followed any longer.
+            ClientClosed: The client is closed.
+        """
+        newest = self._record.newest
+        if self._known_end() is not None and newest is not None:
+            yield _update(newest)
+            return
+        self._home.check()
+        bell = asyncio.Event()
+        news: list[Sighting[DataT]] = []
+        end: list[Verdict[DataT]] = []
+
+        def on_update(sighting: Sighting[DataT]) -> None:
+            news[:] = [sighting]
+            bell.set()
+
+        def notify(verdict: Verdict[DataT]) -> None:
+            end.append(verdict)
+            bell.set()
+
+        watch = self._watch(notify, on_update=on_update)
+        try:
+            while not end or news:
+                await bell.wait()
+                bell.clear()
+                if news:
+                    yield _update(news.pop())
+            error = self._error(end[0])
+            if isinstance(error, JobLost | PollingFailed | ClientClosed):
+                raise error
+        finally:
+            self._home.tracker.unwatch(watch)
+
+    async def cancel(self) -> None:
+        """Cancel the remote job.
+
+        Returns once the service has accepted it, also if the job was cancelled before; the job
+        may take a while to stop, which :meth:`wait` waits for.
+
+        Raises:
+            JobEnded: The job has ended otherwise.
+            JobkitError: The service refused, or could not be reached.
+        """
+        self._home.check()
+        await self._cancel()
+
+    @abstractmethod
+    async def _cancel(self) -> None:
+        """The service's own way of cancelling."""
+
+    def _ended(self, how: str = "") -> NoReturn:
+        raise JobEnded(
+            how or f"{self._name} has ended already ({self.raw_status})",
+            ref=self.ref,
+            snapshot=self.data,
+        )
+
+    async def _look_for_end(self) -> Sighting[DataT] | None:
+        """Look at the job before or after cancelling it; None if the service does not know it."""
+        try:
+            return await self._home.look(self._record)
+        except NotFound:
+            return None
+
+    # -- waiting, for here and waiting.py
+
+    @property
+    def _name(self) -> str:
+        return f"{self.service} job {self._record.key}"
+
+    def _known_end(self) -> Verdict[DataT] | None:
+        """The end that is known already, and final."""
+        newest = self._record.newest
+        if newest is None or not self._record.over:
+            return None
+        kind = next(kind for kind, state in _ENDS.items() if state is newest.state)
+        return Verdict(kind, newest)
+
+    def _watch(
+        self,
+        notify: Callable[[Verdict[DataT]], None],
+        *,
+        timeout: float | None = None,
+        keep_input: bool = False,
+        on_update: Callable[[Sighting[DataT]], None] | None = None,
+    ) -> Watch[DataT]:
+        return self._home.tracker.watch(
+            self._record,
+            notify,
+            timeout=timeout,
+            keep_input=keep_input,
+            on_update=on_update,
+        )
+
+    def _result(self, verdict: Verdict[DataT]) -> DataT | None:
+        sighting = verdict.sighting
+        return self.data if sighting is None or sighting.data is None else sighting.data
+
+    def _error(self, verdict: Verdict[DataT]) -> JobkitError | None:
+        """The exception that a verdict amounts to; None for success."""
+        kind, sighting, name = verdict.kind, verdict.sighting, self._name
+        if kind is VerdictKind.SUCCEEDED:
+            return None
+        if kind is VerdictKind.CLOSED:
+            return ClientClosed(f"the client was closed while {name} was awaited")
+        ref, snapshot = self.ref, self._result(verdict)
+        error: JobkitError
+        if kind is VerdictKind.FAILED:
+            reason = sighting.reason if sighting is not None else None
+            error = JobFailed(
+                f"{name} failed: {reason or 'the service gives no reason'}",
+                ref=ref,
+                snapshot=snapshot,
+                reason=reason,
+            )
+        elif kind is VerdictKind.CANCELLED:
+            error = JobCancelled(f"{name} was cancelled", ref=ref, snapshot=snapshot)
+        elif kind is VerdictKind.NEEDS_INPUT and sighting is not None:
+            needs = sighting.needs.value if sighting.needs is not None else ""
+            error = JobNeedsInput(
+                f"{name} needs input before it goes on: {needs}",
+                ref=ref,
+                snapshot=snapshot,
+                needs=needs,
+                question=sighting.question,
+            )
+        elif kind is VerdictKind.TIMEOUT:
+            error = WaitTimeout(
+                f"{name} has not ended in time; it goes on ({self.raw_status or 'not seen yet'})",
+                ref=ref,
+                snapshot=snapshot,
+            )
+        elif kind is VerdictKind.LOST:
+            error = JobLost(f"{name} is lost: {verdict.problem}", ref=ref, snapshot=snapshot)
+        else:
+            error = PollingFailed(
+                f"{name} could not be followed: {verdict.problem}", ref=ref, snapshot=snapshot
+            )
+        error.__cause__ = verdict.cause
+        return error
+
+
+def _update(sighting: Sighting[Any]) -> JobUpdate:
+    return JobUpdate(
+        state=sighting.state,
+        raw_status=sighting.raw_status,
+        progress=sighting.progress,
+        message=sighting.message,
+        at=datetime.now(UTC),
+    )
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is None:
+        return
+    good = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not good or not isinstance(timeout, int | float) or math.isnan(timeout) or timeout < 0:
+        raise InvalidArgument("timeout", f"seconds from 0 on, or None, are due, not {timeout!r}")
+
+
+class JobList(Sequence[JobT_co]):
+    """Handles from a listing, in its order.
+
+    Attributes:
+        total: How many jobs match in all, where the service tells; a listing may be cut.
+    """
+
+    __slots__ = ("_jobs", "total")
+
+    def __init__(self, jobs: Sequence[JobT_co], *, total: int | None = None) -> None:
+        self._jobs = tuple(jobs)
+        self.total = total
+
+    def __repr__(self) -> str:
+        return f"<JobList of {len(self)} jobs, total {self.total}>"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, JobList):
+            return self._jobs == other._jobs and self.total == other.total
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # equal lists may hold handles that change
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @overload
+    def __getitem__(self, index: int) -> JobT_co: ...
+    @overload
+    def __getitem__(self, index: slice) -> JobList[JobT_co]: ...
+    def __getitem__(self, index: int | slice) -> JobT_co | JobList[JobT_co]:
+        if isinstance(index, slice):
+            return JobList(self._jobs[index], total=self.total)
+        return self._jobs[index]

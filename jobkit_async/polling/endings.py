@@ -1,0 +1,69 @@
+"""For whom a listing of recent endings can vouch. Pure.
+
+Some services tell cheaply what has ended since the last look, and nothing else. A job that such a
+look does not show has not ended, provided that it was alive at some moment from which on the look
+shows every ending. Of all others nothing is known until they are read one by one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from jobkit_async.polling.source import Ask, Key
+
+__all__ = ["Vouching"]
+
+
+class Vouching:
+    """Remembers which awaited jobs were alive as of the last look.
+
+    Attributes:
+        looked_at: Loop time at which the last look left; None before the first.
+    """
+
+    def __init__(self) -> None:
+        self.looked_at: float | None = None
+        self._alive: set[Key] = set()
+
+    def __repr__(self) -> str:
+        return f"<Vouching for {len(self._alive)} jobs as of {self.looked_at}>"
+
+    def settle(
+        self, asks: Mapping[Key, Ask], ended: Mapping[Key, Any], *, since: float, looked_at: float
+    ) -> list[Key]:
+        """Take in a look.
+
+        Args:
+            asks: The awaited jobs.
+            ended: Those among them that the look shows as ended.
+            since: Loop time from which on it shows every ending; infinity if from none.
+            looked_at: Loop time at which it left.
+
+        Returns:
+            The jobs of which nothing is known, those unseen for longest first.
+        """
+        before = self.looked_at
+        carried = self._alive if before is not None and before >= since else set()
+        alive: set[Key] = set()
+        unsure: list[Key] = []
+        for key, ask in asks.items():
+            if key in ended:
+                continue
+            if key in carried or (ask.seen_at is not None and ask.seen_at >= since):
+                alive.add(key)
+            else:
+                unsure.append(key)
+        self._alive = alive
+        self.looked_at = looked_at
+        return sorted(unsure, key=lambda key: _seen_at(asks[key]))
+
+    def stalest(self, asks: Mapping[Key, Ask], ended: Collection[Key], count: int) -> list[Key]:
+        """The awaited jobs that were last sighted longest ago: they might have been deleted."""
+        rest = (key for key in asks if key not in ended)
+        return heapq.nsmallest(count, rest, key=lambda key: _seen_at(asks[key]))
+
+
+def _seen_at(ask: Ask) -> float:
+    return float("-inf") if ask.seen_at is None else ask.seen_at

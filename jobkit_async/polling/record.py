@@ -1,0 +1,144 @@
+"""What this process knows of one job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+
+from jobkit_async.polling.source import Key, Sighting
+from jobkit_async.states import JobState
+
+__all__ = ["Record", "RecordOf"]
+
+DataT = TypeVar("DataT")
+
+LAG: Final = 60.0
+"""Seconds for which an unchanged job is taken for a late answer after a change of our own."""
+
+
+@attrs.define(eq=False)
+class Record(Generic[DataT]):
+    """What this process knows of one job; shared by all handles of that job.
+
+    Attributes:
+        key: What identifies the job to its service.
+        newest: The newest observation.
+        seen_at: Loop time at which the newest observation's request left.
+        data: The newest full snapshot.
+        data_at: When that was received.
+        born: Loop time from which the job's age counts.
+        touched_at: Loop time of our own last change to the job.
+        cancelled: Whether this process has cancelled it.
+        created_at: When the job was created, by the service's clock.
+        scope: What else the service needs to find the job (Leia: its submitter), or None.
+        scope_sure: Whether an answer has confirmed the scope.
+    """
+
+    key: Key
+    newest: Sighting[DataT] | None = None
+    seen_at: float | None = None
+    data: DataT | None = attrs.field(default=None, repr=False)
+    data_at: datetime | None = None
+    born: float | None = None
+    touched_at: float | None = None
+    cancelled: bool = False
+    created_at: datetime | None = None
+    scope: str | None = None
+    scope_sure: bool = False
+    _outdated: tuple[str, Any] | None = None
+
+    def observe(
+        self, sighting: Sighting[DataT], *, asked_at: float, now: float
+    ) -> Sighting[DataT] | None:
+        """Take in an observation.
+
+        Args:
+            sighting: What was seen.
+            asked_at: Loop time at which the request left.
+            now: Loop time.
+
+        Returns:
+            The observation as it counts, or None where it is out of date: it left before our own
+            last change or before the newest observation, or shows the job as it was before that
+            change.
+        """
+        if self.touched_at is not None and asked_at < self.touched_at:
+            return None
+        if self.seen_at is not None and asked_at < self.seen_at:
+            return None
+        if self._lags(sighting, now):
+            return None
+        if self.cancelled and sighting.cancels:
+            sighting = attrs.evolve(sighting, state=JobState.CANCELLED)
+        self.newest = sighting
+        self.seen_at = asked_at
+        self.created_at = sighting.created_at or self.created_at
+        if sighting.data is not None:
+            self.data = sighting.data
+            self.data_at = datetime.now(UTC)
+        return sighting
+
+    def _lags(self, sighting: Sighting[DataT], now: float) -> bool:
+        if self._outdated is None or self.touched_at is None:
+            return False
+        if now - self.touched_at < LAG and self._outdated == (sighting.raw_status, sighting.mark):
+            return True
+        self._outdated = None
+        return False
+
+    def touch(self, now: float, *, cancels: bool = False) -> None:
+        """Note that this process has just changed the job: what was seen before is out of date.
+
+        Args:
+            now: Loop time.
+            cancels: Whether the change was to cancel it.
+        """
+        newest = self.newest
+        if newest is not None and newest.mark is not None:
+            self._outdated = (newest.raw_status, newest.mark)
+        self.touched_at = now
+        self.born = now
+        self.cancelled = self.cancelled or cancels
+
+    def set_created(self, created: float, service_now: float | None, now: float) -> None:
+        """Let the job's age count from its creation.
+
+        Args:
+            created: Unix time of the creation, by the service's clock.
+            service_now: The present by the same clock; None where it is not known.
+            now: Loop time.
+        """
+        if self.created_at is None:
+            self.created_at = datetime.fromtimestamp(created, UTC)
+        if service_now is not None and self.touched_at is None:
+            self.born = now - max(0.0, service_now - created)
+
+    def gone(self) -> Sighting[DataT]:
+        """The service does not know the job any more after this process has cancelled it."""
+        word = self.newest.raw_status if self.newest is not None else ""
+        self.newest = Sighting(
+            state=JobState.CANCELLED, raw_status=word, final=True, data=self.data
+        )
+        return self.newest
+
+    @property
+    def over(self) -> bool:
+        """Whether the job is known to have ended for good, with a snapshot of that end."""
+        newest = self.newest
+        return (
+            newest is not None
+            and newest.state.ended
+            and newest.final
+            and newest.data is not None
+            and (
+                self.touched_at is None
+                or (self.seen_at is not None and self.seen_at >= self.touched_at)
+            )
+        )
+
+
+RecordOf = Callable[[Key], Record[DataT]]
+"""Finds what is known of a job."""

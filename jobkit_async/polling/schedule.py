@@ -1,0 +1,269 @@
+"""Whom to ask now, and when to wake next. Pure: time comes in as numbers.
+
+Waiting trades requests against delay. If one request is worth ``c`` seconds of delay, and a job
+that has lasted ``t`` seconds is about equally likely to end in each doubling of its age (nothing
+else being known of it), asking is best done at gaps of ``sqrt(2 c t)``; n jobs that share one
+request share its price.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from jobkit_async.errors import InvalidArgument
+
+__all__ = [
+    "ExponentialBackoff",
+    "FixedInterval",
+    "Policy",
+    "Polling",
+    "Schedule",
+    "Waited",
+]
+
+JITTER: Final = 0.05
+"""Gaps vary by this share to either side, so that processes do not fall into step."""
+SLACK: Final = 0.1
+"""A job is taken along early if no more than this share of its gap is left."""
+
+
+@attrs.frozen(kw_only=True)
+class Waited:
+    """What a polling policy is told about a job.
+
+    Attributes:
+        age: Seconds since the job came to be, or was last sent on its way from here.
+        looks: How often it has been looked at.
+        shared: Number of awaited jobs that one request answers for, on average; they share its
+            price.
+    """
+
+    age: float
+    looks: int
+    shared: float
+
+
+Policy = Callable[[Waited], float]
+"""Seconds from one look at a job to the next."""
+
+
+@attrs.frozen
+class ExponentialBackoff:
+    """The classic policy: each gap is a multiple of the one before.
+
+    Attributes:
+        initial: The first gap in seconds.
+        factor: What each gap is multiplied by to get the next.
+        maximum: The longest gap in seconds.
+    """
+
+    initial: float = 1.0
+    factor: float = 2.0
+    maximum: float = 60.0
+
+    def __call__(self, waited: Waited) -> float:
+        """The next gap in seconds."""
+        try:
+            return min(self.maximum, self.initial * math.pow(self.factor, waited.looks))
+        except OverflowError:
+            return self.maximum
+
+
+@attrs.frozen
+class FixedInterval:
+    """The same gap for ever.
+
+    Attributes:
+        interval: The gap in seconds.
+    """
+
+    interval: float = 10.0
+
+    def __call__(self, waited: Waited) -> float:
+        """The next gap in seconds."""
+        return self.interval
+
+
+def _positive(name: str, value: float | None) -> None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    if value is not None and not (good and math.isfinite(value)):
+        raise InvalidArgument(name, f"a positive number of seconds is due, not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class Polling:
+    """How a client waits for jobs.
+
+    Attributes:
+        min_interval: The shortest gap between two looks at a job, in seconds.
+        max_interval: The longest.
+        delay_price: How many seconds of delay one request is worth. Less asks more often.
+        max_rps: The most status requests a second that the client sends; None for no limit.
+        policy: Seconds to the next look, by what is known of a job; between the two intervals
+            in any case. None for the library's own.
+        rng: Where jitter comes from; a seeded one makes it repeatable.
+        give_up_after: Seconds of failures and nothing else after which a wait ends with
+            ``PollingFailed``.
+        lost_after: Seconds for which the service must go on not knowing a job before it counts as
+            lost.
+        unknown_after: Seconds for which a job may keep a status that this library does not know.
+
+    Raises:
+        InvalidArgument: One of them is out of bounds.
+    """
+
+    min_interval: float = 0.5
+    max_interval: float = 300.0
+    delay_price: float = 5.0
+    max_rps: float | None = None
+    policy: Policy | None = None
+    rng: random.Random | None = None
+    give_up_after: float = 1800.0
+    lost_after: float = 30.0
+    unknown_after: float = 3600.0
+
+    def __attrs_post_init__(self) -> None:
+        for name in (
+            "min_interval",
+            "max_interval",
+            "delay_price",
+            "max_rps",
+            "give_up_after",
+            "lost_after",
+            "unknown_after",
+        ):
+            _positive(name, getattr(self, name))
+        if self.max_interval < self.min_interval:
+            raise InvalidArgument("max_interval", "it is smaller than min_interval")
+        if self.policy is not None and not callable(self.policy):
+            raise InvalidArgument("policy", "it cannot be called")
+
+    def gap(self, waited: Waited) -> float:
+        """Seconds from a look to the next, within the two intervals."""
+        if self.policy is None:
+            gap = math.sqrt(2.0 * self.delay_price * waited.age / waited.shared)
+        else:
+            gap = float(self.policy(waited))
+        if not gap > self.min_interval:  # NaN included
+            return self.min_interval
+        return min(gap, self.max_interval)
+
+
+class Schedule:
+    """Which jobs are due when.
+
+    Args:
+        polling: Intervals and policy.
+        batch: How many jobs one request answers for; None if one answers for all. Then they are
+            all due together.
+        rng: Where jitter comes from.
+    """
+
+    def __init__(self, polling: Polling, batch: int | None, rng: random.Random) -> None:
+        self._polling = polling
+        self._batch = batch
+        self._rng = rng
+        self._due: dict[Any, tuple[float, float]] = {}  # key -> (due, gap)
+        self._heap: list[tuple[float, int, Any]] = []
+        self._order = itertools.count()
+        self._tick = math.inf
+        self._gate = -math.inf
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def __repr__(self) -> str:
+        return f"<Schedule of {len(self)} jobs, next at {self.wake()}>"
+
+    def gap(self, waited: Waited) -> float:
+        """Seconds from a look to the next, with jitter."""
+        return self._polling.gap(waited) * (1.0 + JITTER * (2.0 * self._rng.random() - 1.0))
+
+    def add(self, key: Any, at: float) -> None:
+        """Have a job looked at, at this loop time at the latest."""
+        self._plan(key, min(at, self._due.get(key, (math.inf, 0.0))[0]), 0.0)
+
+    def looked(self, key: Any, at: float, gap: float) -> None:
+        """Plan the next look at a job that was taken, unless it was hurried meanwhile.
+
+        Args:
+            key: The job.
+            at: Loop time of the next look.
+            gap: How far that is from this one; a part of it may be cut off.
+        """
+        if self._due.get(key, (0.0, 0.0))[0] == math.inf:
+            self._plan(key, at, gap)
+
+    def looked_at_all(self, at: float) -> None:
+        """Plan the next look at all jobs, which one request answers for."""
+        self._tick = min(self._tick, at)
+
+    def _plan(self, key: Any, at: float, gap: float) -> None:
+        self._due[key] = (at, gap)
+        if self._batch is None:
+            self._tick = min(self._tick, at)
+        else:
+            heapq.heappush(self._heap, (at, next(self._order), key))
+
+    def discard(self, key: Any) -> None:
+        """Forget a job."""
+        self._due.pop(key, None)
+        if len(self._heap) > 64 and len(self._heap) > 4 * len(self._due):
+            self._heap = [entry for entry in self._heap if self._holds(entry)]
+            heapq.heapify(self._heap)
+        if not self._due:
+            self._tick = math.inf
+
+    def close_gate(self, until: float) -> None:
+        """Let nothing be due before this loop time."""
+        self._gate = max(self._gate, until)
+
+    def wake(self) -> float:
+        """Loop time at which the next job is due; infinity if none is."""
+        if self._batch is None:
+            due = self._tick if self._due else math.inf
+        else:
+            while self._heap and not self._holds(self._heap[0]):
+                heapq.heappop(self._heap)
+            due = self._heap[0][0] if self._heap else math.inf
+        return max(due, self._gate)
+
+    def take(self, now: float) -> list[Any] | None:
+        """The jobs to look at now; each is due no more until its next look is planned.
+
+        Returns:
+            The due ones, and with them the next ones as far as they fit into the same requests.
+            None means all of them.
+        """
+        if self._batch is None:
+            self._tick = math.inf
+            for key in self._due:
+                self._due[key] = (math.inf, 0.0)
+            return None
+        taken: list[Any] = []
+        seats: int | None = None  # free ones in the last request, once all due jobs are seated
+        while self._heap:
+            at, _, key = self._heap[0]
+            if self._holds(self._heap[0]):
+                if seats is None and at > now + SLACK * self._due[key][1]:
+                    seats = -len(taken) % self._batch
+                if seats is not None:
+                    if seats == 0:
+                        break
+                    seats -= 1
+                taken.append(key)
+                self._due[key] = (math.inf, 0.0)
+            heapq.heappop(self._heap)
+        return taken
+
+    def _holds(self, entry: tuple[float, int, Any]) -> bool:
+        """Whether a heap entry is still what is planned for its job."""
+        planned = self._due.get(entry[2])
+        return planned is not None and planned[0] == entry[0]

@@ -1,0 +1,146 @@
+"""The protocol by which a service observes many jobs, and what an observation is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+import anyio
+import attrs
+
+from jobkit_async.states import JobState, Need
+
+__all__ = ["Ask", "Key", "Observed", "Sighting", "Source", "fan_out"]
+
+DataT = TypeVar("DataT")
+ItemT = TypeVar("ItemT")
+ValueT = TypeVar("ValueT")
+Key = Any
+"""What identifies a job to its service: a str or an int."""
+
+
+@attrs.frozen(kw_only=True)
+class Sighting(Generic[DataT]):
+    """One observation of one job, in words that all services share.
+
+    Attributes:
+        state: Where the job stands.
+        raw_status: The service's own word for it.
+        progress: From 0 to 1, or None where the service does not tell.
+        message: A line for people, or None.
+        created_at: When the job was created, by the service's clock.
+        needs: What it waits for, in state ``NEEDS_INPUT``.
+        question: What it asks, where it asks.
+        reason: Cause of a failure, where the service tells one.
+        mark: Something that changes whenever the service writes to the job, or None.
+        final: Whether this end can never be undone.
+        cancels: Whether this failure is what a cancelled job looks like on this service.
+        data: The full snapshot, if the observation carried it.
+    """
+
+    state: JobState
+    raw_status: str
+    progress: float | None = None
+    message: str | None = None
+    created_at: datetime | None = None
+    needs: Need | None = None
+    question: Any = None
+    reason: str | None = None
+    mark: Any = None
+    final: bool = False
+    cancels: bool = False
+    data: DataT | None = attrs.field(default=None, repr=False)
+
+
+class Ask(Protocol):
+    """What a source may know of a job that it is to look at."""
+
+    @property
+    def seen_at(self) -> float | None:
+        """Loop time at which the last sighting's request left; None if there was none."""
+
+    @property
+    def detail(self) -> bool:
+        """Whether somebody watches the way and not only the end."""
+
+
+@attrs.frozen(kw_only=True)
+class Observed(Generic[DataT]):
+    """What one look at many jobs told.
+
+    A job in none of the three has not ended, as far as the look can tell.
+
+    Attributes:
+        seen: The jobs that were sighted.
+        missing: Jobs that the look should have shown and did not: to be read one by one.
+        failed: Jobs whose part of the look failed, and how.
+        cost: Number of requests that it took.
+    """
+
+    seen: Mapping[Key, Sighting[DataT]] = attrs.field(factory=dict)
+    missing: Iterable[Key] = ()
+    failed: Mapping[Key, Exception] = attrs.field(factory=dict)
+    cost: int = 1
+
+
+class Source(Protocol[DataT]):
+    """How a service observes many jobs."""
+
+    @property
+    def batch(self) -> int | None:
+        """How many jobs one request answers for; None if one answers for all of them."""
+
+    def sight(self, data: DataT) -> Sighting[DataT]:
+        """What a full snapshot shows."""
+        ...
+
+    async def observe(self, asks: Mapping[Key, Ask]) -> Observed[DataT]:
+        """Look at these jobs, by as few requests as it takes.
+
+        Raises:
+            JobkitError: The look failed for all of them.
+        """
+        ...
+
+    async def read(self, key: Key) -> Sighting[DataT]:
+        """Read one job in full.
+
+        Raises:
+            NotFound: The service does not know it.
+            JobkitError: The read failed.
+        """
+        ...
+
+    async def finish(self, keys: Iterable[Key]) -> Mapping[Key, Sighting[DataT] | Exception]:
+        """Read jobs in full that were sighted at their end without a snapshot."""
+        ...
+
+
+async def fan_out(
+    call: Callable[[ItemT], Awaitable[ValueT]], items: Iterable[ItemT], *, limit: int = 8
+) -> dict[ItemT, ValueT | Exception]:
+    """Call a function for each item, a few at a time.
+
+    Args:
+        call: The function; what it raises becomes its item's result.
+        items: Its arguments.
+        limit: How many calls may be under way at once.
+
+    Returns:
+        The results by item.
+    """
+    results: dict[ItemT, ValueT | Exception] = {}
+    rest = iter(list(items))
+
+    async def work() -> None:
+        for item in rest:
+            try:
+                results[item] = await call(item)
+            except Exception as error:  # noqa: BLE001 - handed to the caller
+                results[item] = error
+
+    async with anyio.create_task_group() as group:
+        for _ in range(limit):
+            group.start_soon(work)
+    return results

@@ -1,0 +1,431 @@
+"""The asyncio shell of polling: one loop for a client's jobs, their waiters and deadlines.
+
+The loop asks the schedule whom to look at, has the source look, and hands what was seen to the
+waiters. It runs only while somebody waits. Nothing that a waiter does, and nothing that a service
+answers, can stop it for the others; if it breaks nevertheless, every waiter is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+import itertools
+import logging
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Generic, TypeVar
+
+from jobkit_async.errors import NotFound, RateLimited, ServerError
+from jobkit_async.polling.record import Record
+from jobkit_async.polling.schedule import Polling, Schedule, Waited
+from jobkit_async.polling.source import Key, Observed, Sighting, Source, fan_out
+from jobkit_async.polling.watch import LOST_LOOKS, Entry, Verdict, VerdictKind, Watch
+
+__all__ = ["Tracker"]
+
+_log = logging.getLogger("jobkit_async.polling")
+
+DataT = TypeVar("DataT")
+
+SLICE: Final = 256
+"""Jobs that are dealt with before the event loop gets its turn."""
+LAST_LOOK: Final = 5.0
+"""The most seconds before a deadline that the last look leaves."""
+LONGEST_LOOK: Final = 60.0
+"""The most seconds that a wait of a single look takes, where the service must not be asked yet."""
+LONGEST_BACKOFF: Final = 60.0
+"""The longest pause in seconds that failures alone lead to."""
+SINGLE_READS: Final = 200
+"""The most jobs that are read one by one in a single look."""
+
+
+class Tracker(Generic[DataT]):
+    """Follows the jobs of one client.
+
+    Args:
+        source: How the service observes many jobs.
+        polling: When to ask.
+        name: Name of the service, for the log.
+    """
+
+    def __init__(self, source: Source[DataT], polling: Polling, *, name: str) -> None:
+        self._source = source
+        self._polling = polling
+        self._name = name
+        self._rng = polling.rng or random.Random()
+        self._schedule = Schedule(polling, source.batch, self._rng)
+        self._entries: dict[Key, Entry[DataT]] = {}
+        self._last_looks: list[tuple[float, int, Watch[DataT]]] = []
+        self._cost = 1.0  # requests that the last look took
+        self._stale = 0
+        self._order = itertools.count()
+        self._round_trip: float | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._bell: asyncio.Future[None] | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        waiters = sum(len(entry.watches) for entry in self._entries.values())
+        return f"<Tracker of {self._name}: {len(self._entries)} jobs, {waiters} waiters>"
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    # -- waiters
+
+    def watch(
+        self,
+        record: Record[DataT],
+        notify: Callable[[Verdict[DataT]], None],
+        *,
+        timeout: float | None = None,
+        keep_input: bool = False,
+        on_update: Callable[[Sighting[DataT]], None] | None = None,
+    ) -> Watch[DataT]:
+        """Begin to wait for a job.
+
+        Args:
+            record: The job.
+            notify: Called once, with how the wait ended, unless :meth:`unwatch` comes first.
+            timeout: Seconds until it ends with ``TIMEOUT``; 0 is one look, None for ever.
+            keep_input: Whether to go on waiting while the job needs input.
+            on_update: Called at each change of state, word, progress or message, and once with
+                the first observation.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        watch = Watch(
+            record,
+            notify,
+            keep_input=keep_input,
+            on_update=on_update,
+            once_after=now if timeout == 0 else None,
+        )
+        if self._closed:
+            watch.timer = loop.call_later(
+                0, self._end, watch, Verdict(VerdictKind.CLOSED, record.newest)
+            )
+            return watch
+        entry = self._entries.get(record.key)
+        if entry is None:
+            entry = self._entries[record.key] = Entry(record)
+            if record.born is None:
+                record.born = now
+            self._schedule.add(record.key, self._first_look(entry, now))
+        entry.watches[watch] = None
+        if on_update is not None:
+            entry.told = None  # its first observation is news to it, and harmless to the others
+        if timeout is not None:
+            ends_at = now + (timeout or LONGEST_LOOK)
+            watch.timer = loop.call_at(ends_at, self._expire, watch)
+            lead = min(LAST_LOOK, 2.0 * (self._round_trip or 0.25))
+            at = max(now, now + timeout - lead)
+            heapq.heappush(self._last_looks, (at, next(self._order), watch))
+        self._ring()
+        return watch
+
+    def unwatch(self, watch: Watch[DataT]) -> None:
+        """Stop waiting; ``notify`` is not called any more. Can be repeated."""
+        if watch.over:
+            return
+        watch.over = True
+        if watch.timer is not None:
+            watch.timer.cancel()
+            watch.timer = None
+            self._stale += 1
+            if self._stale > 64 and 2 * self._stale > len(self._last_looks):
+                self._last_looks = [look for look in self._last_looks if not look[2].over]
+                heapq.heapify(self._last_looks)
+                self._stale = 0
+        entry = self._entries.get(watch.record.key)
+        if entry is not None and watch in entry.watches:
+            del entry.watches[watch]
+            if not entry.watches:
+                del self._entries[watch.record.key]
+                self._schedule.discard(watch.record.key)
+                if not self._entries:
+                    self._ring()
+
+    def look_soon(self, key: Key) -> None:
+        """A job that may be waited for has just been changed from here: look at it before long."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.looks = 0
+            now = asyncio.get_running_loop().time()
+            self._schedule.add(key, now + self._polling.min_interval)
+            self._ring()
+
+    def close(self) -> None:
+        """End all waits with ``CLOSED``, and the loop."""
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+        for entry in list(self._entries.values()):
+            self._decide(entry, Verdict(VerdictKind.CLOSED, entry.record.newest))
+
+    # -- the loop
+
+    def _ring(self) -> None:
+        if self._task is None and self._entries:
+            # An empty context: the poll must not run under the span of whoever came first.
+            self._task = asyncio.get_running_loop().create_task(
+                self._run(), context=contextvars.Context(), name=f"jobkit_async-{self._name}"
+            )
+        elif self._bell is not None and not self._bell.done():
+            self._bell.set_result(None)
+
+    async def _run(self) -> None:
+        # A first breath, so that waits that begin together are looked at together.
+        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        try:
+            while self._entries:
+                now = loop.time()
+                while self._last_looks and self._last_looks[0][0] <= now:
+                    watch = heapq.heappop(self._last_looks)[2]
+                    if not watch.over:
+                        self._schedule.add(watch.record.key, now)
+                wake = self._schedule.wake()
+                if wake > now:
+                    await self._sleep(loop, min(wake, self._next_last_look()))
+                else:
+                    await self._look(loop, now, self._schedule.take(now))
+        except BaseException as error:
+            self._broken(error)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._task = None
+            self._last_looks.clear()
+
+    async def _sleep(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
+        self._bell = bell = loop.create_future()
+        timer = loop.call_at(until, _set, bell) if until < float("inf") else None
+        try:
+            await bell
+        finally:
+            self._bell = None
+            if timer is not None:
+                timer.cancel()
+
+    def _next_last_look(self) -> float:
+        while self._last_looks and self._last_looks[0][2].over:
+            heapq.heappop(self._last_looks)
+        return self._last_looks[0][0] if self._last_looks else float("inf")
+
+    async def _look(
+        self, loop: asyncio.AbstractEventLoop, asked_at: float, keys: list[Key] | None
+    ) -> None:
+        """Look at these jobs, or at all, and tell everybody what was seen."""
+        if keys is None:
+            asks = dict(self._entries)
+        else:
+            asks = {key: self._entries[key] for key in keys if key in self._entries}
+        try:
+            observed = await self._source.observe(asks)
+        except Exception as error:  # noqa: BLE001 - counted, and told when it lasts
+            await self._take_failures(loop, dict.fromkeys(asks, error))
+            self._pace(loop, 1)
+        else:
+            self._measure(loop.time() - asked_at)
+            self._cost = max(1.0, float(observed.cost))
+            await self._take(loop, asked_at, asks, observed)
+            self._pace(loop, observed.cost)
+        now = loop.time()
+        for entry in asks.values():
+            entry.looks += 1
+            for watch in list(entry.watches):
+                if watch.once_after is not None and watch.once_after <= asked_at:
+                    self._end(watch, Verdict(VerdictKind.TIMEOUT, entry.record.newest))
+        self._plan(now, asks)
+
+    async def _take(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        asked_at: float,
+        asks: Mapping[Key, Entry[DataT]],
+        observed: Observed[DataT],
+    ) -> None:
+        ended = await self._take_sightings(loop, asked_at, asks, observed.seen)
+        if ended:
+            asked_at = loop.time()
+            try:
+                finals = await self._source.finish(ended)
+            except Exception as error:  # noqa: BLE001 - counted, and told when it lasts
+                finals = dict.fromkeys(ended, error)
+            await self._take_results(loop, asked_at, asks, finals)
+        missing = sorted(
+            (key for key in observed.missing if key in asks),
+            key=lambda key: asks[key].seen_at or 0.0,
+        )[:SINGLE_READS]
+        if missing:
+            asked_at = loop.time()
+            await self._take_results(
+                loop, asked_at, asks, await fan_out(self._source.read, missing)
+            )
+        if observed.failed:
+            await self._take_failures(loop, observed.failed)
+
+    async def _take_sightings(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        asked_at: float,
+        asks: Mapping[Key, Entry[DataT]],
+        seen: Mapping[Key, Sighting[DataT]],
+    ) -> list[Key]:
+        """Take sightings in; returns the jobs whose end was seen without a snapshot."""
+        ended: list[Key] = []
+        for count, (key, sighting) in enumerate(seen.items(), 1):
+            entry = asks.get(key)
+            if entry is not None and self._saw(entry, sighting, asked_at, loop.time()):
+                ended.append(key)
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
+        return ended
+
+    async def _take_results(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        asked_at: float,
+        asks: Mapping[Key, Entry[DataT]],
+        results: Mapping[Key, Sighting[DataT] | Exception],
+    ) -> None:
+        failures: dict[Key, Exception] = {}
+        for count, (key, result) in enumerate(results.items(), 1):
+            entry = asks.get(key)
+            if entry is None:
+                continue
+            if isinstance(result, Sighting):
+                self._saw(entry, result, asked_at, loop.time())
+            elif isinstance(result, NotFound):
+                self._decide(entry, entry.missed(loop.time(), self._polling))
+            else:
+                failures[key] = result
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
+        await self._take_failures(loop, failures)
+
+    async def _take_failures(
+        self, loop: asyncio.AbstractEventLoop, failures: Mapping[Key, Exception]
+    ) -> None:
+        for error in set(failures.values()):
+            hint = error.retry_after if isinstance(error, RateLimited | ServerError) else None
+            if hint is not None:
+                self._schedule.close_gate(loop.time() + hint)
+            _log.info("%s: a look failed: %s", self._name, error)
+        for count, (key, error) in enumerate(failures.items(), 1):
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._decide(entry, entry.failed(error, loop.time(), self._polling))
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
+
+    # -- one job
+
+    def _saw(
+        self, entry: Entry[DataT], sighting: Sighting[DataT], asked_at: float, now: float
+    ) -> bool:
+        """Take one sighting in; returns whether its end still lacks a snapshot."""
+        counted = entry.record.observe(sighting, asked_at=asked_at, now=now)
+        if counted is None:
+            entry.failures = entry.misses = 0
+            return False
+        if entry.is_news(counted):
+            for watch in list(entry.watches):
+                if watch.on_update is not None:
+                    _call(watch.on_update, counted)
+        self._decide(entry, entry.saw(counted, now, self._polling))
+        return counted.state.ended and counted.data is None
+
+    def _decide(self, entry: Entry[DataT], verdict: Verdict[DataT] | None) -> None:
+        """Tell everybody who waits for a job, but for those who wait on while it needs input."""
+        if verdict is None:
+            return
+        for watch in list(entry.watches):
+            if not (watch.keep_input and verdict.kind is VerdictKind.NEEDS_INPUT):
+                self._end(watch, verdict)
+
+    def _end(self, watch: Watch[DataT], verdict: Verdict[DataT]) -> None:
+        if not watch.over:
+            self.unwatch(watch)
+            _call(watch.notify, verdict)
+
+    def _expire(self, watch: Watch[DataT]) -> None:
+        self._end(watch, Verdict(VerdictKind.TIMEOUT, watch.record.newest))
+
+    def _broken(self, error: BaseException) -> None:
+        """The loop itself broke, or was cancelled by others: nobody is left hanging."""
+        problem = f"the poll loop broke: {error!r}"
+        cause = error if isinstance(error, Exception) else None
+        if cause is not None:
+            _log.error("%s: %s", self._name, problem, exc_info=cause)
+        for entry in list(self._entries.values()):
+            self._decide(entry, Verdict(VerdictKind.GAVE_UP, entry.record.newest, problem, cause))
+
+    # -- pace
+
+    def _first_look(self, entry: Entry[DataT], now: float) -> float:
+        """When to look at a job that somebody begins to wait for."""
+        record = entry.record
+        known_at = max(record.seen_at or -1.0, record.touched_at or -1.0)
+        if known_at < 0.0 or record.born is None:
+            return now
+        age = max(0.0, known_at - record.born)
+        return max(now, known_at + self._schedule.gap(self._waited(age, looks=0)))
+
+    def _waited(self, age: float, *, looks: int) -> Waited:
+        batch = self._source.batch
+        count = max(1.0, float(len(self._entries)))
+        shared = count / self._cost if batch is None else min(count, batch)
+        return Waited(age=age, looks=looks, shared=max(1.0, shared))
+
+    def _plan(self, now: float, asks: Mapping[Key, Entry[DataT]]) -> None:
+        """Plan the next look at the jobs that have just been looked at."""
+        rest = [entry for key, entry in asks.items() if self._entries.get(key) is entry]
+        if not rest:
+            return
+        floor = self._polling.min_interval
+        grace = max(floor, self._polling.lost_after / LOST_LOOKS)
+        if self._source.batch is None:
+            # What counts is the sum of the hazards, 1/age each: one request serves all.
+            ages = [max(now - (entry.record.born or now), floor) for entry in rest]
+            age = len(ages) / sum(1.0 / age for age in ages)
+            gap = self._schedule.gap(self._waited(age, looks=min(e.looks for e in rest)))
+            if any(entry.misses for entry in rest):
+                gap = min(gap, grace)
+            gap = max(gap, _backoff(min(entry.failures for entry in rest)))
+            self._schedule.looked_at_all(now + gap)
+            return
+        for entry in rest:
+            age = max(0.0, now - (entry.record.born or now))
+            gap = self._schedule.gap(self._waited(age, looks=entry.looks))
+            if entry.misses:
+                gap = min(gap, grace)
+            gap = max(gap, _backoff(entry.failures))
+            self._schedule.looked(entry.record.key, now + gap, gap)
+
+    def _pace(self, loop: asyncio.AbstractEventLoop, cost: int) -> None:
+        if self._polling.max_rps is not None:
+            self._schedule.close_gate(loop.time() + cost / self._polling.max_rps)
+
+    def _measure(self, seconds: float) -> None:
+        known = self._round_trip
+        self._round_trip = seconds if known is None else known + 0.25 * (seconds - known)
+
+
+def _backoff(failures: int) -> float:
+    return min(LONGEST_BACKOFF, 0.5 * 2.0 ** min(failures, 10)) if failures else 0.0
+
+
+def _call(function: Callable[[Any], None], value: Any) -> None:
+    """Tell a waiter; whatever it raises is its own affair."""
+    try:
+        function(value)
+    except Exception:  # noqa: BLE001 - logged; the other waiters come next
+        _log.exception("a waiter's callback raised")
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,182 @@
+"""Those who wait for a job, and the decisions about it. Pure: no I/O, time comes in as numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+
+from jobkit_async.errors import ClientClosed, Forbidden, Unauthorized
+from jobkit_async.polling.record import Record
+from jobkit_async.polling.schedule import Polling
+from jobkit_async.polling.source import Sighting
+from jobkit_async.states import JobState
+
+__all__ = ["LOST_LOOKS", "Entry", "Verdict", "VerdictKind", "Watch"]
+
+_log = logging.getLogger("jobkit_async.polling")
+
+DataT = TypeVar("DataT")
+
+LOST_LOOKS: Final = 3
+"""Looks in a row that must not find a job before it counts as lost."""
+FAILURES: Final = 5
+"""Failures in a row that a wait endures in any case."""
+REFUSALS: Final = 3
+"""Answers in a row of the kind "not allowed" that a wait endures."""
+
+
+class VerdictKind(StrEnum):
+    """How a wait ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    NEEDS_INPUT = "needs_input"
+    LOST = "lost"
+    TIMEOUT = "timeout"
+    GAVE_UP = "gave_up"
+    CLOSED = "closed"
+
+
+_ENDS: Final = {
+    JobState.SUCCEEDED: VerdictKind.SUCCEEDED,
+    JobState.FAILED: VerdictKind.FAILED,
+    JobState.CANCELLED: VerdictKind.CANCELLED,
+}
+
+
+@attrs.frozen
+class Verdict(Generic[DataT]):
+    """What a waiter is told, once.
+
+    Attributes:
+        kind: How the wait ended.
+        sighting: The observation that ended it, or None.
+        problem: What went wrong, where something did.
+        cause: The error behind it, or None.
+    """
+
+    kind: VerdictKind
+    sighting: Sighting[DataT] | None = None
+    problem: str = ""
+    cause: Exception | None = None
+
+
+class Watch(Generic[DataT]):
+    """One waiter's interest in one job; made by :meth:`Tracker.watch`."""
+
+    __slots__ = ("keep_input", "notify", "on_update", "once_after", "over", "record", "timer")
+
+    def __init__(
+        self,
+        record: Record[DataT],
+        notify: Callable[[Verdict[DataT]], None],
+        *,
+        keep_input: bool,
+        on_update: Callable[[Sighting[DataT]], None] | None,
+        once_after: float | None,
+    ) -> None:
+        self.record = record
+        self.notify = notify
+        self.keep_input = keep_input
+        self.on_update = on_update
+        self.once_after = once_after
+        self.over = False
+        self.timer: asyncio.TimerHandle | None = None
+
+
+@attrs.define(eq=False)
+class Entry(Generic[DataT]):
+    """A job that is waited for, and what its looks have come to so far.
+
+    Its methods take in one result of a look each, and return the verdict that it leads to, if any.
+    """
+
+    record: Record[DataT]
+    watches: dict[Watch[DataT], None] = attrs.field(factory=dict)
+    looks: int = 0
+    failures: int = 0
+    failing_since: float = 0.0
+    misses: int = 0
+    missing_since: float = 0.0
+    odd_word: str | None = None
+    odd_since: float = 0.0
+    told: tuple[Any, ...] | None = None
+
+    @property
+    def seen_at(self) -> float | None:
+        """Loop time at which the last sighting's request left; None if there was none."""
+        return self.record.seen_at
+
+    @property
+    def detail(self) -> bool:
+        """Whether somebody watches the way and not only the end."""
+        return any(watch.on_update is not None for watch in self.watches)
+
+    def is_news(self, sighting: Sighting[DataT]) -> bool:
+        """Whether this differs from what was told last; it counts as told from now on."""
+        news = (sighting.state, sighting.raw_status, sighting.progress, sighting.message)
+        if news == self.told:
+            return False
+        self.told = news
+        return True
+
+    def saw(self, sighting: Sighting[DataT], now: float, polling: Polling) -> Verdict[DataT] | None:
+        """The job was sighted; an end counts once its snapshot is there."""
+        self.failures = self.misses = 0
+        state = sighting.state
+        if state is JobState.UNKNOWN:
+            return self._saw_odd_word(sighting, now, polling)
+        self.odd_word = None
+        if state is JobState.NEEDS_INPUT:
+            return Verdict(VerdictKind.NEEDS_INPUT, sighting)
+        if state.ended and sighting.data is not None:
+            return Verdict(_ENDS[state], sighting)
+        return None
+
+    def _saw_odd_word(
+        self, sighting: Sighting[DataT], now: float, polling: Polling
+    ) -> Verdict[DataT] | None:
+        word = sighting.raw_status
+        if self.odd_word != word:
+            self.odd_word, self.odd_since = word, now
+            _log.warning("unknown job status %r", word)
+        lasted = now - self.odd_since
+        if lasted < polling.unknown_after:
+            return None
+        problem = f"its status has been {word!r}, which this library does not know, "
+        return Verdict(VerdictKind.GAVE_UP, sighting, f"{problem}for {lasted:.0f} s")
+
+    def missed(self, now: float, polling: Polling) -> Verdict[DataT] | None:
+        """The service does not know the job: grace first, then a verdict."""
+        self.failures = 0
+        if self.record.cancelled:
+            return Verdict(VerdictKind.CANCELLED, self.record.gone())
+        if self.misses == 0:
+            self.missing_since = now
+        self.misses += 1
+        away = now - self.missing_since
+        if self.misses < LOST_LOOKS or away < polling.lost_after:
+            return None
+        problem = f"the service has not known it for {away:.0f} s ({self.misses} looks)"
+        return Verdict(VerdictKind.LOST, self.record.newest, problem)
+
+    def failed(self, error: Exception, now: float, polling: Polling) -> Verdict[DataT] | None:
+        """The look failed; only failures in a row count, and a few of them are endured."""
+        newest = self.record.newest
+        if isinstance(error, ClientClosed):
+            return Verdict(VerdictKind.CLOSED, newest)
+        if self.failures == 0:
+            self.failing_since = now
+        self.failures += 1
+        lasted = now - self.failing_since
+        refused = isinstance(error, Unauthorized | Forbidden) and self.failures >= REFUSALS
+        if not refused and (self.failures < FAILURES or lasted < polling.give_up_after):
+            return None
+        problem = f"{self.failures} looks in a row failed, over {lasted:.0f} s: {error}"
+        return Verdict(VerdictKind.GAVE_UP, newest, problem, error)

@@ -1,0 +1,73 @@
+"""The client of bsub.io."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from jobkit_async.auth import bearer
+from jobkit_async.polling.schedule import Polling
+from jobkit_async.service import ServiceClient
+from jobkit_async.services.bsubio import models
+from jobkit_async.services.bsubio.api import BsubioJobsApi
+from jobkit_async.services.bsubio.job import BsubioJob
+from jobkit_async.services.bsubio.source import BsubioSource
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["BsubioClient"]
+
+
+class BsubioClient(ServiceClient[BsubioJob, models.Job]):
+    """A client of bsub.io; use it with ``async with``.
+
+    Args:
+        api_key: An API key from the service's dashboard.
+        base_url: Where the service is.
+        session: Your own aiohttp session; it is neither closed nor changed.
+        polling: How jobs are waited for.
+        timeout: Seconds that one request may take, 30 by default; for a transfer, between two
+            signs of life.
+        allow_plain_http: Whether the key may travel over plain http to other machines.
+
+    Raises:
+        InvalidArgument: An argument cannot be used; the message says what is allowed.
+    """
+
+    service = "bsubio"
+    default_base_url = "https://app.bsub.io"
+    _job_class = BsubioJob
+    _source_class = BsubioSource
+    _environment: ClassVar[tuple[str, ...]] = ("api_key",)
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        base_url: str = default_base_url,
+        session: aiohttp.ClientSession | None = None,
+        polling: Polling | None = None,
+        timeout: float | None = None,
+        allow_plain_http: bool = False,
+    ) -> None:
+        super().__init__(
+            auth=bearer("api_key", api_key),
+            base_url=base_url,
+            session=session,
+            polling=polling,
+            timeout=timeout,
+            allow_plain_http=allow_plain_http,
+        )
+
+    @property
+    def jobs(self) -> BsubioJobsApi:
+        """The operations of the JobsApi page."""
+        return BsubioJobsApi(self)
+
+    def job(self, job_id: str) -> BsubioJob:
+        """A handle of a job whose id is known. No I/O.
+
+        Raises:
+            InvalidArgument: That is no id.
+        """
+        return self._handle(self._record_of(self._key_of(job_id)))

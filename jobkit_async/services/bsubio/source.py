@@ -1,0 +1,207 @@
+"""How bsub.io's jobs are observed: by what has ended since the last look.
+
+There is no request for given ids, and a listing shows at most 100 jobs. So a look asks for 100
+finished and 100 failed jobs: its cost follows the endings, not the jobs that are awaited. Where
+more have ended than a listing shows, its ``total`` has grown by more than the ids that are new;
+then the awaited jobs are read one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from jobkit_async import codec
+from jobkit_async.polling.endings import Vouching
+from jobkit_async.polling.record import RecordOf
+from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
+from jobkit_async.service import Caller
+from jobkit_async.services.bsubio import endpoints
+from jobkit_async.services.bsubio.models import Job
+from jobkit_async.services.bsubio.models import JobStatus as S
+from jobkit_async.states import JobState, Need
+
+__all__ = ["STATES", "BsubioSource", "sight"]
+
+STATES: Final[Mapping[str, JobState]] = {
+    S.CREATED: JobState.NEEDS_INPUT,
+    S.LOADED: JobState.NEEDS_INPUT,
+    S.PENDING: JobState.PENDING,
+    S.CLAIMED: JobState.RUNNING,
+    S.PREPARING: JobState.RUNNING,
+    S.PROCESSING: JobState.RUNNING,
+    S.FINISHED: JobState.SUCCEEDED,
+    S.FAILED: JobState.FAILED,
+}
+_NEEDS: Final[Mapping[str, Need]] = {S.CREATED: Need.UPLOAD, S.LOADED: Need.SUBMIT}
+_ENDS: Final = (S.FINISHED, S.FAILED)
+_LIVE: Final = tuple(status for status in S if status not in _ENDS)
+
+PAGE: Final = 100
+"""The most jobs that a listing shows."""
+FEW: Final = 2
+"""So many jobs are read one by one: a look at the endings takes two requests as well."""
+MANY: Final = 8
+"""More jobs than this to be seen alive, and the listings of live jobs are looked at first."""
+STALE: Final = 2
+"""Jobs that each look reads besides, those unseen for longest: a deleted job is in no listing."""
+MARGIN: Final = 2.0
+"""Seconds by which the service's clock may be misjudged: its Date header has whole seconds."""
+
+
+def sight(job: Job) -> Sighting[Job]:
+    """What a job's snapshot shows."""
+    status = job.status or ""
+    return Sighting(
+        state=STATES.get(status, JobState.UNKNOWN),
+        raw_status=status,
+        created_at=job.created_at,
+        needs=_NEEDS.get(status),
+        reason=": ".join(filter(None, (job.error_code, job.error_message))) or None,
+        mark=job.updated_at,
+        final=status in _ENDS,
+        cancels=status == S.FAILED,
+        data=job,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class _Row:
+    id: str
+    finished_at: datetime | None = None
+
+
+_skim = codec.skimmer(_Row)
+
+
+@attrs.frozen
+class _Page:
+    """One listing.
+
+    Attributes:
+        jobs: The awaited jobs in it.
+        rows: What was skimmed of all of its jobs, in its order.
+        total: How many jobs match in all.
+    """
+
+    jobs: Mapping[str, Sighting[Job]]
+    rows: list[_Row]
+    total: int
+
+    @property
+    def ids(self) -> set[str]:
+        """Ids of the jobs in it."""
+        return {row.id for row in self.rows}
+
+    @property
+    def complete(self) -> bool:
+        """Whether it shows all that match."""
+        return self.total <= len(self.rows)
+
+    def oldest_end(self) -> datetime | None:
+        """The oldest ending in it, if it shows the newest endings first; None otherwise."""
+        ends = [row.finished_at for row in self.rows]
+        dates = [end for end in ends if end is not None]
+        if len(dates) < len(ends) or dates != sorted(dates, reverse=True):
+            return None
+        return dates[-1] if dates else None
+
+
+class BsubioSource:
+    """Observes the jobs of one bsub.io account.
+
+    Args:
+        call: Carries operations out.
+        records: What is known of jobs.
+    """
+
+    def __init__(self, call: Caller, records: RecordOf[Job]) -> None:
+        del records
+        self._call = call
+        self._vouching = Vouching()
+        self._pages: dict[str, _Page] = {}
+
+    @property
+    def batch(self) -> int | None:
+        """One look answers for all jobs."""
+        return None
+
+    def sight(self, data: Job) -> Sighting[Job]:
+        """What a full snapshot shows."""
+        return sight(data)
+
+    async def read(self, key: Key) -> Sighting[Job]:
+        """Read one job in full."""
+        return sight(await self._call.value(endpoints.GET_JOB, key))
+
+    async def finish(self, keys: Iterable[Key]) -> Mapping[Key, Sighting[Job] | Exception]:
+        """Read jobs in full."""
+        return await fan_out(self.read, keys)
+
+    async def observe(self, asks: Mapping[Key, Ask]) -> Observed[Job]:
+        """Look at what has ended; have those read for whom that look cannot vouch."""
+        if len(asks) <= FEW:
+            return Observed(missing=list(asks), cost=len(asks))
+        looked_at = asyncio.get_running_loop().time()
+        pages = {str(status): await self._page(status, asks) for status in _ENDS}
+        seen = {key: sighting for page in pages.values() for key, sighting in page.jobs.items()}
+        since = max(self._shown_since(status, page) for status, page in pages.items())
+        self._pages = pages
+        unsure = self._vouching.settle(asks, seen, since=since, looked_at=looked_at)
+        wanted = [key for key, ask in asks.items() if ask.detail and key not in seen]
+        wanted = list(dict.fromkeys([*wanted, *unsure]))
+        cost = len(pages)
+        if len(wanted) > MANY:
+            alive = await self._alive(set(wanted), asks)
+            seen.update(alive)
+            wanted = [key for key in wanted if key not in alive]
+            cost += len(_LIVE)
+        wanted = wanted or self._vouching.stalest(asks, seen, STALE)
+        return Observed(seen=seen, missing=wanted, cost=cost + len(wanted))
+
+    async def _alive(
+        self, wanted: Collection[Key], asks: Mapping[Key, Ask]
+    ) -> dict[Key, Sighting[Job]]:
+        """Those of the wanted jobs that the listings of live jobs show."""
+        pages = await fan_out(lambda status: self._page(status, asks), _LIVE)
+        found: dict[Key, Sighting[Job]] = {}
+        for page in pages.values():
+            if isinstance(page, Exception):
+                raise page
+            found.update((key, seen) for key, seen in page.jobs.items() if key in wanted)
+        return found
+
+    async def _page(self, status: str, asks: Mapping[Key, Ask]) -> _Page:
+        answer = await self._call.answer(endpoints.LIST_JOBS, status, PAGE)
+        raws = codec.split(answer.body, at=("data", "jobs"), operation="list_jobs")
+        total = codec.pluck(answer.body, at=("data", "total"))
+        jobs: dict[str, Sighting[Job]] = {}
+        rows: list[_Row] = []
+        for raw in raws:
+            row = _skim(raw)
+            if row is not None:
+                rows.append(row)
+                if row.id in asks:
+                    jobs[row.id] = sight(codec.decode(bytes(raw), Job, operation="list_jobs"))
+        # Where the service does not tell the total, a full page may hide more.
+        told = isinstance(total, int)
+        return _Page(jobs, rows, total if told else len(rows) + (len(raws) >= PAGE))
+
+    def _shown_since(self, status: str, page: _Page) -> float:
+        """Loop time from which on a page of endings shows every ending; infinity if unknown."""
+        if page.complete:
+            return float("-inf")
+        before, looked_at = self._pages.get(status), self._vouching.looked_at
+        if before is not None and looked_at is not None:
+            grown = page.total - before.total
+            return looked_at if grown <= len(page.ids - before.ids) else float("inf")
+        oldest = page.oldest_end()
+        now = asyncio.get_running_loop().time()
+        service_now = self._call.transport.service_time(now)
+        if oldest is None or service_now is None:
+            return float("inf")
+        return now - (service_now - oldest.timestamp()) + MARGIN

@@ -1,0 +1,123 @@
+"""The client of EcoTaxa."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from jobkit_async.auth import Auth, LoginAuth, bearer, one_of, secret
+from jobkit_async.errors import InvalidArgument
+from jobkit_async.polling.schedule import Polling
+from jobkit_async.polling.source import Source
+from jobkit_async.service import Caller, ServiceClient
+from jobkit_async.services.ecotaxa import endpoints, models
+from jobkit_async.services.ecotaxa.api import EcotaxaJobsApi
+from jobkit_async.services.ecotaxa.job import EcotaxaJob
+from jobkit_async.services.ecotaxa.source import EcotaxaSource
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["EcotaxaClient"]
+
+
+class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
+    """A client of EcoTaxa; use it with ``async with``.
+
+    Pass either ``token`` or ``username`` and ``password``; with the latter the client logs in by
+    itself, and again when the token has expired.
+
+    Args:
+        token: A token from an earlier log-in; good for 31 days.
+        username: The account's e-mail address.
+        password: Its password.
+        for_admin: Whether waiting may look at the jobs of all users; takes an administrator.
+        base_url: Where the service is.
+        session: Your own aiohttp session; it is neither closed nor changed.
+        polling: How jobs are waited for.
+        timeout: Seconds that one request may take, 30 by default; for a transfer, between two
+            signs of life.
+        allow_plain_http: Whether credentials may travel over plain http to other machines.
+
+    Raises:
+        InvalidArgument: An argument cannot be used; the message says what is allowed.
+    """
+
+    service = "ecotaxa"
+    default_base_url = "https://ecotaxa.obs-vlfr.fr/api"
+    _job_class = EcotaxaJob
+    _environment: ClassVar[tuple[str, ...]] = ("token", "username", "password")
+
+    def __init__(
+        self,
+        *,
+        token: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        for_admin: bool = False,
+        base_url: str = default_base_url,
+        session: aiohttp.ClientSession | None = None,
+        polling: Polling | None = None,
+        timeout: float | None = None,
+        allow_plain_http: bool = False,
+    ) -> None:
+        way = one_of(token=(token,), username_and_password=(username, password))
+        if not isinstance(for_admin, bool):
+            raise InvalidArgument("for_admin", f"a bool is due, not {type(for_admin).__name__}")
+        self._for_admin = for_admin
+
+        def auth(anonymous: Caller) -> Auth:
+            if way == "token":
+                return bearer("token", token)
+            request = models.LoginReq(
+                username=_text("username", username), password=_text("password", password)
+            )
+
+            async def log_in() -> str:
+                return secret("token", await anonymous.value(endpoints.LOGIN, request))
+
+            return LoginAuth("Authorization", "Bearer ", log_in, request.password)
+
+        super().__init__(
+            auth=auth,
+            base_url=base_url,
+            session=session,
+            polling=polling,
+            timeout=timeout,
+            allow_plain_http=allow_plain_http,
+        )
+
+    def _make_source(self, caller: Caller) -> Source[models.JobModel]:
+        return EcotaxaSource(caller, self._record_of, for_admin=self._for_admin)
+
+    @property
+    def jobs(self) -> EcotaxaJobsApi:
+        """The operations of the JobsApi page."""
+        return EcotaxaJobsApi(self)
+
+    def job(self, job_id: int) -> EcotaxaJob:
+        """A handle of a job whose id is known. No I/O.
+
+        Raises:
+            InvalidArgument: That is no id.
+        """
+        return self._handle(self._record_of(self._key_of(job_id)))
+
+    def _key_of(self, job_id: Any) -> int:
+        if not isinstance(job_id, int) or isinstance(job_id, bool):
+            raise InvalidArgument("job_id", f"an int is due, not {type(job_id).__name__}")
+        if job_id < 1:
+            raise InvalidArgument("job_id", f"{job_id} is too small: at least 1")
+        return job_id
+
+    def _parse_key(self, text: str) -> int:
+        if not (text.isascii() and text.isdecimal()):
+            raise InvalidArgument("ref", f"{text!r} is no id of an EcoTaxa job")
+        return self._key_of(int(text))
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgument(name, f"a str is due, not {type(value).__name__}")
+    if not value:
+        raise InvalidArgument(name, "it is empty")
+    return value

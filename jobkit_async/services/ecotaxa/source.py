@@ -1,0 +1,145 @@
+"""How EcoTaxa's jobs are observed: by its listing, which is complete and shows full jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import attrs
+
+from jobkit_async import codec
+from jobkit_async.errors import AnswerTooLarge
+from jobkit_async.polling.record import RecordOf
+from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
+from jobkit_async.service import Caller
+from jobkit_async.services.ecotaxa import endpoints
+from jobkit_async.services.ecotaxa.models import DBJobState as S
+from jobkit_async.services.ecotaxa.models import JobModel
+from jobkit_async.states import JobState, Need
+
+__all__ = ["KILLED", "STATES", "EcotaxaSource", "sight"]
+
+_log = logging.getLogger("jobkit_async.polling")
+
+STATES: Final[Mapping[str, JobState]] = {
+    S.PENDING: JobState.PENDING,
+    S.RUNNING: JobState.RUNNING,
+    S.ASKING: JobState.NEEDS_INPUT,
+    S.ERROR: JobState.FAILED,
+    S.FINISHED: JobState.SUCCEEDED,
+}
+KILLED: Final = "Killed"
+"""The ``progress_msg`` of a job that was erased before its end."""
+SLICE: Final = 128
+"""Jobs that are decoded before the event loop gets its turn."""
+
+
+@attrs.frozen(kw_only=True)
+class _Row:
+    """What polling needs of a job; a snapshot has it too."""
+
+    id: int
+    state: str | None = None
+    updated_on: datetime | None = None
+    creation_date: datetime | None = None
+    progress_pct: float | None = None
+    progress_msg: str | None = None
+
+
+_skim = codec.skimmer(_Row)
+
+
+def sight(data: JobModel) -> Sighting[JobModel]:
+    """What a job's snapshot shows."""
+    return _sight(data, data)
+
+
+def _sight(row: _Row | JobModel, data: JobModel | None) -> Sighting[JobModel]:
+    word = row.state or ""
+    state = STATES.get(word, JobState.UNKNOWN)
+    percent = row.progress_pct
+    reason = None
+    if state is JobState.FAILED:
+        reason = row.progress_msg or (data.errors[-1] if data is not None and data.errors else None)
+    return Sighting(
+        state=state,
+        raw_status=word,
+        progress=None if percent is None else min(max(percent / 100.0, 0.0), 1.0),
+        message=row.progress_msg,
+        created_at=_aware(row.creation_date),
+        needs=Need.ANSWER if state is JobState.NEEDS_INPUT else None,
+        question=data.question if data is not None and state is JobState.NEEDS_INPUT else None,
+        reason=reason,
+        mark=_aware(row.updated_on),
+        final=state is JobState.SUCCEEDED,  # an error can be restarted
+        cancels=state is JobState.FAILED and row.progress_msg == KILLED,
+        data=data,
+    )
+
+
+def _aware(date: datetime | None) -> datetime | None:
+    return date.replace(tzinfo=UTC) if date is not None and date.tzinfo is None else date
+
+
+class EcotaxaSource:
+    """Observes the jobs of one EcoTaxa user.
+
+    Args:
+        call: Carries operations out.
+        records: What is known of jobs.
+        for_admin: Whether to list the jobs of all users, which takes an administrator.
+    """
+
+    def __init__(
+        self, call: Caller, records: RecordOf[JobModel], *, for_admin: bool = False
+    ) -> None:
+        del records
+        self._call = call
+        self._for_admin = for_admin
+        self._too_large = False
+
+    @property
+    def batch(self) -> int | None:
+        """One listing answers for all jobs."""
+        return None
+
+    def sight(self, data: JobModel) -> Sighting[JobModel]:
+        """What a full snapshot shows."""
+        return sight(data)
+
+    async def read(self, key: Key) -> Sighting[JobModel]:
+        """Read one job in full."""
+        return sight(await self._call.value(endpoints.GET_JOB, key))
+
+    async def finish(self, keys: Iterable[Key]) -> Mapping[Key, Sighting[JobModel] | Exception]:
+        """Read jobs in full."""
+        return await fan_out(self.read, keys)
+
+    async def observe(self, asks: Mapping[Key, Ask]) -> Observed[JobModel]:
+        """Look at the listing; a job that it lacks is to be read on its own."""
+        if len(asks) <= 1 or self._too_large:
+            return Observed(missing=list(asks), cost=len(asks))
+        try:
+            answer = await self._call.answer(endpoints.LIST_JOBS, self._for_admin)
+        except AnswerTooLarge as error:
+            self._too_large = True
+            _log.warning("ecotaxa: jobs are read one by one from now on: %s", error)
+            return Observed(missing=list(asks), cost=1 + len(asks))
+        seen: dict[Key, Sighting[JobModel]] = {}
+        for count, raw in enumerate(codec.split(answer.body, operation="list_jobs"), 1):
+            row = _skim(raw)
+            if row is not None and row.id in asks:
+                seen[row.id] = self._sight_row(row, raw)
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
+        missing = [key for key in asks if key not in seen]
+        return Observed(seen=seen, missing=missing, cost=1 + len(missing))
+
+    def _sight_row(self, row: _Row, raw: codec.Raw) -> Sighting[JobModel]:
+        """The full snapshot only where somebody will want it: at an end, or for a question."""
+        if row.state in (S.FINISHED, S.ERROR, S.ASKING):
+            return sight(codec.decode(bytes(raw), JobModel, operation="list_jobs"))
+        return _sight(row, None)

@@ -1,0 +1,132 @@
+"""The client of Leia."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from jobkit_async.auth import Auth, LoginAuth, StaticAuth, one_of, secret
+from jobkit_async.errors import InvalidArgument
+from jobkit_async.polling.schedule import Polling
+from jobkit_async.polling.source import Source
+from jobkit_async.service import Caller, ServiceClient
+from jobkit_async.services.leia import endpoints, models
+from jobkit_async.services.leia.api import LeiaJobsApi, LeiaModelsApi
+from jobkit_async.services.leia.job import LeiaJob
+from jobkit_async.services.leia.source import LeiaSource
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["LeiaClient"]
+
+
+class LeiaClient(ServiceClient[LeiaJob, models.Job]):
+    """A client of Leia; use it with ``async with``.
+
+    Pass either ``api_key`` or ``token``; with the former the client logs in by itself, and again
+    when the token has expired. All operations need an application of type ``admin``.
+
+    Args:
+        api_key: The application's API key.
+        token: A token from a log-in of your own.
+        submitter_id: Id of the application that submits the jobs which this client waits for;
+            by default the one that it is logged in as. It only helps to find jobs whose answers
+            do not tell their submitter.
+        base_url: Where the service is.
+        session: Your own aiohttp session; it is neither closed nor changed.
+        polling: How jobs are waited for.
+        timeout: Seconds that one request may take, 30 by default; for a transfer, between two
+            signs of life.
+        allow_plain_http: Whether credentials may travel over plain http to other machines.
+
+    Raises:
+        InvalidArgument: An argument cannot be used; the message says what is allowed.
+    """
+
+    service = "leia"
+    default_base_url = "https://api.leia.io/leia/1.0.0"
+    _job_class = LeiaJob
+    _environment: ClassVar[tuple[str, ...]] = ("api_key", "token", "submitter_id")
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        token: str | None = None,
+        submitter_id: str | None = None,
+        base_url: str = default_base_url,
+        session: aiohttp.ClientSession | None = None,
+        polling: Polling | None = None,
+        timeout: float | None = None,
+        allow_plain_http: bool = False,
+    ) -> None:
+        way = one_of(api_key=(api_key,), token=(token,))
+        self._application: str | None = None
+        self._submitter = None if submitter_id is None else _id("submitter_id", submitter_id)
+
+        def auth(anonymous: Caller) -> Auth:
+            if way == "token":
+                word = secret("token", token)
+                return StaticAuth("token", word, word)
+            body = models.LoginBody(api_key=secret("api_key", api_key))
+
+            async def log_in() -> str:
+                answer = cast(models.LoginToken, await anonymous.value(endpoints.LOGIN, body))
+                self._application = answer.application.id
+                return answer.token
+
+            return LoginAuth("token", "", log_in, body.api_key)
+
+        super().__init__(
+            auth=auth,
+            base_url=base_url,
+            session=session,
+            polling=polling,
+            timeout=timeout,
+            allow_plain_http=allow_plain_http,
+        )
+
+    def _make_source(self, caller: Caller) -> Source[models.Job]:
+        return LeiaSource(caller, self._record_of, guess=self.scope)
+
+    async def scope(self) -> str | None:
+        """The submitter to try for a job whose submitter is not known; may log in for it."""
+        if self._submitter is None:
+            if self._application is None and self._caller.auth is not None:
+                await self._caller.auth.headers()
+            if self._application is None:
+                application = await self._caller.value(endpoints.WHOAMI)
+                self._application = cast(models.Application, application).id
+            return self._application
+        return self._submitter
+
+    @property
+    def jobs(self) -> LeiaJobsApi:
+        """The operations of the JobAdminApi page."""
+        return LeiaJobsApi(self)
+
+    @property
+    def models(self) -> LeiaModelsApi:
+        """The operations of the ModelAdminApi page."""
+        return LeiaModelsApi(self)
+
+    def job(self, job_id: str, *, submitter_id: str | None = None) -> LeiaJob:
+        """A handle of a job whose id is known. No I/O.
+
+        Args:
+            job_id: Its id.
+            submitter_id: Id of the application that submitted it, if known.
+
+        Raises:
+            InvalidArgument: One of them is no id.
+        """
+        scope = None if submitter_id is None else _id("submitter_id", submitter_id)
+        return self._handle(self._record_of(self._key_of(job_id), scope))
+
+
+def _id(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgument(name, f"a str is due, not {type(value).__name__}")
+    if value in ("", ".", ".."):
+        raise InvalidArgument(name, f"{value!r} is no id" if value else "it is empty")
+    return value

@@ -1,0 +1,271 @@
+"""How Leia's jobs are observed: by the one request for the statuses of given ids.
+
+It takes up to 100 ids of one submitter. Where an answer as a whole is an error, the chunk is cut in
+two until the odd ids are found. Full snapshots of jobs that end together come from the listing.
+
+A submitter that nobody has confirmed is a guess: the statuses are asked for under it, but a job
+that they lack is read through the listing by its id, which needs no submitter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from jobkit_async import codec
+from jobkit_async.errors import ApiError, BadRequest, JobkitError, NotFound, ServerError, api_error
+from jobkit_async.polling.record import Record, RecordOf
+from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
+from jobkit_async.request import arguments
+from jobkit_async.service import Caller
+from jobkit_async.services.leia import endpoints
+from jobkit_async.services.leia.models import Job, Statuses
+from jobkit_async.states import JobState, Need
+
+__all__ = ["STATES", "LeiaSource", "sight"]
+
+STATES: Final[Mapping[str, JobState]] = {
+    Statuses.BLOCKED: JobState.NEEDS_INPUT,
+    Statuses.WAITING: JobState.PENDING,
+    Statuses.READY: JobState.PENDING,
+    Statuses.STARTING: JobState.RUNNING,
+    Statuses.LOADING_MODEL: JobState.RUNNING,
+    Statuses.PROCESSING: JobState.RUNNING,
+    Statuses.PROCESSED: JobState.SUCCEEDED,
+    Statuses.FAILED: JobState.FAILED,
+    Statuses.CANCELED: JobState.CANCELLED,
+}
+_ENDS: Final = (Statuses.PROCESSED, Statuses.FAILED, Statuses.CANCELED)
+
+CHUNK: Final = 100
+"""The most ids in one request."""
+CHUNK_BYTES: Final = 4096
+"""The most bytes of ids in one URL."""
+SMALLEST_CHUNK: Final = 256
+"""Bytes of ids below which an URL is not shortened any further."""
+FEW: Final = 4
+"""So many full snapshots are read one by one; more come from the listing."""
+PARALLEL: Final = 4
+"""Requests for statuses that are under way at once."""
+
+
+def sight(job: Job) -> Sighting[Job]:
+    """What a job's snapshot shows."""
+    state = STATES.get(job.status, JobState.UNKNOWN)
+    return Sighting(
+        state=state,
+        raw_status=job.status,
+        created_at=job.creation_time,
+        needs=Need.START if state is JobState.NEEDS_INPUT else None,
+        reason=job.reason,
+        final=state.ended,
+        data=job,
+    )
+
+
+def _sight_word(word: str) -> Sighting[Job]:
+    """What a status alone shows."""
+    state = STATES.get(word, JobState.UNKNOWN)
+    needs = Need.START if state is JobState.NEEDS_INPUT else None
+    return Sighting(state=state, raw_status=word, needs=needs, final=state.ended)
+
+
+class LeiaSource:
+    """Observes the jobs of one Leia log-in.
+
+    Args:
+        call: Carries operations out.
+        records: What is known of jobs; their scope is the submitter.
+        guess: The submitter to try where none is known, or None.
+    """
+
+    def __init__(
+        self,
+        call: Caller,
+        records: RecordOf[Job],
+        *,
+        guess: Callable[[], Awaitable[str | None]],
+    ) -> None:
+        self._call = call
+        self._records = records
+        self._guess = guess
+        self._chunk_bytes = CHUNK_BYTES
+
+    @property
+    def batch(self) -> int | None:
+        """The most ids in one request."""
+        return CHUNK
+
+    def sight(self, data: Job) -> Sighting[Job]:
+        """What a full snapshot shows."""
+        return sight(data)
+
+    # -- single reads
+
+    async def read(self, key: Key) -> Sighting[Job]:
+        """Read one job in full; without a confirmed submitter, through the listing."""
+        record = self._records(key)
+        if record.scope is not None and record.scope_sure:
+            return sight(await self._call.value(endpoints.ADMIN_GET_JOB, record.scope, key))
+        row = endpoints.ADMIN_GET_JOBS
+        found, _ = await self._call.value(row, *arguments(row, job_id=key))
+        job = next((job for job in found if job.id == key), None)
+        if job is None:
+            raise api_error(404, operation=row.name, reason="no job has this id")
+        self._confirm(record, job.submitter_id)
+        return sight(job)
+
+    @staticmethod
+    def _confirm(record: Record[Job], submitter_id: str | None) -> None:
+        if submitter_id is not None:
+            record.scope, record.scope_sure = submitter_id, True
+
+    async def finish(self, keys: Iterable[Key]) -> Mapping[Key, Sighting[Job] | Exception]:
+        """Read jobs in full that have ended: many of one submitter from the listing."""
+        wanted = set(keys)
+        results: dict[Key, Sighting[Job] | Exception] = {}
+        groups: dict[str, set[Key]] = defaultdict(set)
+        for key in wanted:
+            scope = self._records(key).scope
+            if scope is not None:
+                groups[scope].add(key)
+        for submitter, group in groups.items():
+            if len(group) > FEW:
+                for status in _ENDS:
+                    results.update(await self._listed(submitter, status, group - results.keys()))
+        results.update(await fan_out(self.read, wanted - results.keys()))
+        return results
+
+    async def _listed(
+        self, submitter: str, status: str, wanted: set[Key]
+    ) -> dict[Key, Sighting[Job]]:
+        """Those of the wanted jobs that stand among the newest endings of a kind."""
+        row = endpoints.ADMIN_GET_JOBS
+        found: dict[Key, Sighting[Job]] = {}
+        offset = 0
+        for _ in range(1 + len(wanted) // CHUNK):
+            if len(found) == len(wanted):
+                break
+            try:
+                jobs, _total = await self._call.value(
+                    row,
+                    *arguments(
+                        row,
+                        submitter_id=submitter,
+                        status=status,
+                        sort="-finished_time",
+                        offset=offset,
+                        limit=CHUNK,
+                    ),
+                )
+            except JobkitError:
+                break  # the rest is read one by one, where an error has a job to belong to
+            found.update((job.id, sight(job)) for job in jobs if job.id in wanted)
+            offset += len(jobs)
+            if len(jobs) < CHUNK:
+                break
+        return found
+
+    # -- statuses of many
+
+    async def observe(self, asks: Mapping[Key, Ask]) -> Observed[Job]:
+        """Ask for the statuses of these jobs, submitter by submitter."""
+        groups: dict[str | None, list[Key]] = defaultdict(list)
+        for key in asks:
+            record = self._records(key)
+            if record.scope is None:
+                record.scope = await self._guess()
+            groups[record.scope].append(key)
+        alone = groups.pop(None, [])
+        look = _Look()
+        chunks = [
+            (submitter, chunk)
+            for submitter, keys in groups.items()
+            if submitter is not None
+            for chunk in self._chunks(keys)
+        ]
+        await fan_out(lambda chunk: self._statuses(look, *chunk), chunks, limit=PARALLEL)
+        return Observed(
+            seen=look.seen,
+            missing=[*alone, *look.missing],
+            failed=look.failed,
+            cost=look.cost + len(alone) + len(look.missing),
+        )
+
+    def _chunks(self, keys: Iterable[Key]) -> list[tuple[Key, ...]]:
+        chunks: list[tuple[Key, ...]] = []
+        chunk: list[Key] = []
+        size = 0
+        for key in keys:
+            length = len(quote(key, safe="")) + 1
+            if chunk and (len(chunk) == CHUNK or size + length > self._chunk_bytes):
+                chunks.append(tuple(chunk))
+                chunk, size = [], 0
+            chunk.append(key)
+            size += length
+        if chunk:
+            chunks.append(tuple(chunk))
+        return chunks
+
+    async def _statuses(self, look: _Look, submitter: str, keys: tuple[Key, ...]) -> None:
+        """Ask for one chunk; what fails as a whole is cut in two."""
+        look.cost += 1
+        try:
+            row = endpoints.ADMIN_GET_JOB_STATUSES
+            answer = await self._call.answer(row, submitter, keys)
+            words = codec.decode(answer.body, dict[str, Any], operation=row.name)
+        except (BadRequest, NotFound, ServerError) as error:
+            await self._isolate(look, submitter, keys, error)
+            return
+        except ApiError as error:
+            if error.status == 414 and len(keys) > 1:
+                self._chunk_bytes = max(SMALLEST_CHUNK, self._chunk_bytes // 2)
+                await self._halve(look, submitter, keys)
+            else:
+                look.failed.update(dict.fromkeys(keys, error))
+            return
+        except Exception as error:  # noqa: BLE001 - belongs to these jobs only
+            look.failed.update(dict.fromkeys(keys, error))
+            return
+        for key in keys:
+            word = words.get(key)
+            if isinstance(word, str):
+                look.seen[key] = _sight_word(word)
+                self._records(key).scope_sure = True
+            else:
+                look.missing.append(key)
+
+    async def _isolate(
+        self, look: _Look, submitter: str, keys: tuple[Key, ...], error: ApiError
+    ) -> None:
+        guessed = not any(self._records(key).scope_sure for key in keys)
+        if isinstance(error, NotFound) and (len(keys) == 1 or guessed):
+            look.missing.extend(keys)
+        elif len(keys) == 1 or getattr(error, "retry_after", None) is not None:
+            look.failed.update(dict.fromkeys(keys, error))
+        elif isinstance(error, ServerError) and error.status != 500:
+            look.failed.update(
+                dict.fromkeys(keys, error)
+            )  # the service, and not an id, is at fault
+        else:
+            await self._halve(look, submitter, keys)
+
+    async def _halve(self, look: _Look, submitter: str, keys: tuple[Key, ...]) -> None:
+        middle = len(keys) // 2
+        await asyncio.gather(
+            self._statuses(look, submitter, keys[:middle]),
+            self._statuses(look, submitter, keys[middle:]),
+        )
+
+
+class _Look:
+    """What the chunks of one look have told so far."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Key, Sighting[Job]] = {}
+        self.missing: list[Key] = []
+        self.failed: dict[Key, Exception] = {}
+        self.cost = 0

@@ -1,0 +1,85 @@
+"""The client of Vidispine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from jobkit_async.auth import basic
+from jobkit_async.errors import InvalidArgument
+from jobkit_async.polling.schedule import Polling
+from jobkit_async.polling.source import Source
+from jobkit_async.service import Caller, ServiceClient
+from jobkit_async.services.vidispine import models
+from jobkit_async.services.vidispine.api import VidispineJobsApi
+from jobkit_async.services.vidispine.job import VidispineJob
+from jobkit_async.services.vidispine.source import VidispineSource
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["VidispineClient"]
+
+
+class VidispineClient(ServiceClient[VidispineJob, models.JobType]):
+    """A client of Vidispine (VidiCore); use it with ``async with``.
+
+    Args:
+        username: Name of the user.
+        password: The user's password.
+        all_users: Whether waiting may look at the jobs of all users, and not only at those that
+            this user has started.
+        base_url: Where the service is, such as ``https://vidispine.example/API``.
+        session: Your own aiohttp session; it is neither closed nor changed.
+        polling: How jobs are waited for.
+        timeout: Seconds that one request may take, 30 by default; for a transfer, between two
+            signs of life.
+        allow_plain_http: Whether credentials may travel over plain http to other machines.
+
+    Raises:
+        InvalidArgument: An argument cannot be used; the message says what is allowed.
+    """
+
+    service = "vidispine"
+    default_base_url = "http://localhost:8080/API"
+    _job_class = VidispineJob
+    _environment: ClassVar[tuple[str, ...]] = ("username", "password")
+
+    def __init__(
+        self,
+        *,
+        username: str,
+        password: str,
+        all_users: bool = False,
+        base_url: str = default_base_url,
+        session: aiohttp.ClientSession | None = None,
+        polling: Polling | None = None,
+        timeout: float | None = None,
+        allow_plain_http: bool = False,
+    ) -> None:
+        if not isinstance(all_users, bool):
+            raise InvalidArgument("all_users", f"a bool is due, not {type(all_users).__name__}")
+        self._all_users = all_users
+        super().__init__(
+            auth=basic(username, password),
+            base_url=base_url,
+            session=session,
+            polling=polling,
+            timeout=timeout,
+            allow_plain_http=allow_plain_http,
+        )
+
+    def _make_source(self, caller: Caller) -> Source[models.JobType]:
+        return VidispineSource(caller, self._record_of, all_users=self._all_users)
+
+    @property
+    def jobs(self) -> VidispineJobsApi:
+        """The operations of the JobApi page."""
+        return VidispineJobsApi(self)
+
+    def job(self, job_id: str) -> VidispineJob:
+        """A handle of a job whose id is known. No I/O.
+
+        Raises:
+            InvalidArgument: That is no id.
+        """
+        return self._handle(self._record_of(self._key_of(job_id)))

@@ -1,0 +1,242 @@
+"""How Vidispine's jobs are observed: by what has ended since the last look.
+
+The listing can be asked for jobs that ended after a given time, with their metadata and steps: its
+cost follows the endings, not the jobs that are awaited. The time is the service's own, less an
+overlap. What else is to be known is read from the listing without that filter, newest first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import attrs
+
+from jobkit_async import codec
+from jobkit_async.model import camel
+from jobkit_async.polling.endings import Vouching
+from jobkit_async.polling.record import RecordOf
+from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
+from jobkit_async.request import arguments
+from jobkit_async.service import Caller
+from jobkit_async.services.vidispine import endpoints
+from jobkit_async.services.vidispine.models import JobStatus as S
+from jobkit_async.services.vidispine.models import JobTaskType, JobType
+from jobkit_async.states import JobState
+
+__all__ = ["STATES", "VidispineSource", "sight"]
+
+STATES: Final[Mapping[str, JobState]] = {
+    S.READY: JobState.PENDING,
+    S.WAITING: JobState.PENDING,
+    S.HOLD: JobState.PENDING,
+    S.STARTED: JobState.RUNNING,
+    S.VIDINET_JOB: JobState.RUNNING,
+    S.ABORTED_PENDING: JobState.RUNNING,
+    S.ABORT_PENDING: JobState.RUNNING,
+    S.FINISHED: JobState.SUCCEEDED,
+    S.FINISHED_WARNING: JobState.SUCCEEDED,
+    S.FAILED_TOTAL: JobState.FAILED,
+    S.ABORTED: JobState.CANCELLED,
+}
+
+PAGE: Final = 100
+"""Jobs in one page of a listing."""
+OVERLAP: Final = 5.0
+"""Seconds by which a look reaches back beyond the last: clocks differ, and pages shift."""
+FARTHEST: Final = 3600.0
+"""The most seconds that a look reaches back; jobs unseen for longer are looked for otherwise."""
+MOST_PAGES: Final = 50
+"""The most pages that a look at the endings reads."""
+MANY: Final = 4
+"""More jobs than this to be seen, and the listing is swept before any is read on its own."""
+SWEEP_EVERY: Final = 300.0
+"""Seconds from one sweep for deleted jobs to the next."""
+
+
+def sight(job: JobType) -> Sighting[JobType]:
+    """What a job's snapshot shows."""
+    word = job.status or ""
+    state = STATES.get(word, JobState.UNKNOWN)
+    step = job.current_step
+    progress = None
+    if state is JobState.SUCCEEDED:
+        progress = 1.0
+    elif step is not None and job.total_steps:
+        progress = min(max(step.number / job.total_steps, 0.0), 1.0)
+    return Sighting(
+        state=state,
+        raw_status=word,
+        progress=progress,
+        message=step.description if step is not None else None,
+        created_at=job.started,  # the creation is not told; an age counts from the start as well
+        reason=_reason(job) if state is JobState.FAILED else None,
+        final=state.ended,
+        data=job,
+    )
+
+
+def _reason(job: JobType) -> str | None:
+    """What the job says of its failure, in its metadata or in the log of its tasks."""
+    for pair in job.data:
+        if pair.key == "errorMessage":
+            return pair.value
+    tasks = job.log.task if job.log is not None else []
+    return next((task.error_message for task in _all(tasks) if task.error_message), None)
+
+
+def _all(tasks: Iterable[JobTaskType]) -> Iterator[JobTaskType]:
+    for task in tasks:
+        yield task
+        yield from _all(task.sub_task)
+
+
+@attrs.frozen(kw_only=True, field_transformer=camel)
+class _Row:
+    job_id: str
+
+
+_skim = codec.skimmer(_Row)
+
+
+class VidispineSource:
+    """Observes the jobs of one Vidispine user.
+
+    Args:
+        call: Carries operations out.
+        records: What is known of jobs.
+        all_users: Whether to list the jobs of all users.
+    """
+
+    def __init__(
+        self, call: Caller, records: RecordOf[JobType], *, all_users: bool = False
+    ) -> None:
+        del records
+        self._call = call
+        self._all_users = all_users
+        self._vouching = Vouching()
+        self._swept_at = float("-inf")
+
+    @property
+    def batch(self) -> int | None:
+        """One look answers for all jobs."""
+        return None
+
+    def sight(self, data: JobType) -> Sighting[JobType]:
+        """What a full snapshot shows."""
+        return sight(data)
+
+    async def read(self, key: Key) -> Sighting[JobType]:
+        """Read one job in full, with its metadata."""
+        row = endpoints.GET_JOB
+        return sight(await self._call.value(row, *arguments(row, job_id=key, metadata=True)))
+
+    async def finish(self, keys: Iterable[Key]) -> Mapping[Key, Sighting[JobType] | Exception]:
+        """Read jobs in full, with their metadata."""
+        return await fan_out(self.read, keys)
+
+    async def observe(self, asks: Mapping[Key, Ask]) -> Observed[JobType]:
+        """Look at what has ended; sweep the listing for those whom that look cannot vouch for."""
+        if len(asks) <= 1:
+            return Observed(missing=list(asks), cost=len(asks))
+        looked_at = asyncio.get_running_loop().time()
+        seen, since, cost = await self._endings(asks, looked_at)
+        unsure = self._vouching.settle(asks, seen, since=since, looked_at=looked_at)
+        wanted = [key for key, ask in asks.items() if ask.detail and key not in seen]
+        wanted = list(dict.fromkeys([*wanted, *unsure]))
+        if looked_at - self._swept_at >= SWEEP_EVERY and self._swept_at > float("-inf"):
+            wanted = [key for key in asks if key not in seen]
+        if len(wanted) > MANY:
+            self._swept_at = looked_at
+            found, pages = await self._sweep(set(wanted), asks)
+            seen.update(found)
+            wanted = [key for key in wanted if key not in found]
+            cost += pages
+        elif self._swept_at == float("-inf"):
+            self._swept_at = looked_at
+        return Observed(seen=seen, missing=wanted, cost=cost + len(wanted))
+
+    async def _endings(
+        self, asks: Mapping[Key, Ask], looked_at: float
+    ) -> tuple[dict[Key, Sighting[JobType]], float, int]:
+        """What has ended, the loop time since which that is all, and the number of requests."""
+        service_now = self._call.transport.service_time(looked_at)
+        if service_now is None:
+            return {}, float("inf"), 0
+        known = [ask.seen_at for ask in asks.values() if ask.seen_at is not None]
+        before = self._vouching.looked_at
+        since = (
+            max(min(known, default=looked_at), looked_at - FARTHEST) if before is None else before
+        )
+        from_ = datetime.fromtimestamp(service_now - (looked_at - since) - OVERLAP, UTC)
+        found: dict[Key, Sighting[JobType]] = {}
+
+        def take(key: str, raw: codec.Raw) -> None:
+            found[key] = sight(codec.decode(bytes(raw), JobType, operation="get_jobs"))
+
+        pages, complete = await self._pages(
+            asks,
+            take,
+            lambda: False,
+            MOST_PAGES,
+            finishtime_from=from_.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        )
+        return found, since if complete else float("inf"), pages
+
+    async def _sweep(
+        self, wanted: Collection[Key], asks: Mapping[Key, Ask]
+    ) -> tuple[dict[Key, Sighting[JobType]], int]:
+        """Those of the wanted jobs that the listing shows, and the number of pages read."""
+        found: dict[Key, Sighting[JobType]] = {}
+
+        def take(key: str, raw: codec.Raw) -> None:
+            if key in wanted:
+                found[key] = sight(codec.decode(bytes(raw), JobType, operation="get_jobs"))
+
+        most = 2 + 2 * len(wanted) // PAGE
+        pages, _ = await self._pages(
+            asks, take, lambda: len(found) == len(wanted), most, sort="jobId desc"
+        )
+        return found, pages
+
+    async def _pages(
+        self,
+        asks: Mapping[Key, Ask],
+        take: Callable[[str, codec.Raw], None],
+        enough: Callable[[], bool],
+        most: int,
+        **filters: str,
+    ) -> tuple[int, bool]:
+        """Page through a listing; returns the number of pages, and whether it was read to its end.
+
+        Pages overlap by one job, since a live listing shifts and some servers count from 0.
+        """
+        row = endpoints.GET_JOBS
+        user = None if not self._all_users else False
+        first = 1
+        for page in range(1, most + 1):
+            answer = await self._call.answer(
+                row,
+                *arguments(
+                    row, user=user, first=first, number=PAGE, metadata=True, step=True, **filters
+                ),
+            )
+            hits = codec.pluck(answer.body, at=("hits",))
+            raws = self._raws(answer.body, hits)
+            for raw in raws:
+                skimmed = _skim(raw)
+                if skimmed is not None and skimmed.job_id in asks:
+                    take(skimmed.job_id, raw)
+            reached = first - 1 + len(raws)
+            if enough() or len(raws) <= 1 or (isinstance(hits, int) and reached >= hits):
+                return page, True
+            first = reached
+        return most, False
+
+    @staticmethod
+    def _raws(body: bytes, hits: object) -> list[codec.Raw]:
+        if isinstance(hits, int) and codec.pluck(body, at=("job",)) is None:
+            return []  # the list is left out where it is empty
+        return codec.split(body, at=("job",), operation="get_jobs")

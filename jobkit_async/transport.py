@@ -1,0 +1,420 @@
+"""One request out, one answer back: the only user of aiohttp's client.
+
+aiohttp's exceptions become ours here and nowhere else. A request that must not be sent twice
+passes through a middleware which hides a lost connection from aiohttp, because aiohttp would send
+some methods again by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, NoReturn, cast
+from urllib.parse import urlsplit
+
+import aiohttp
+import attrs
+from aiohttp import payload
+from yarl import URL
+
+from jobkit_async.errors import (
+    AnswerTooLarge,
+    ClientClosed,
+    ConnectFailed,
+    ConnectionLost,
+    InvalidArgument,
+    OutcomeUnknown,
+    RequestTimeout,
+    TransportError,
+    WrongEventLoop,
+)
+from jobkit_async.redact import blot
+from jobkit_async.request import Answer, Request, http_date
+from jobkit_async.transfer import Cargo
+
+__all__ = ["Reply", "Transport", "check_base_url"]
+
+_log = logging.getLogger("jobkit_async.transport")
+
+CONNECT_TIMEOUT: Final = 15.0
+"""The most seconds that it may take to connect."""
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class _Lost(Exception):
+    """A connection that broke while a request that must not be repeated was on it."""
+
+
+async def _never_again(
+    request: aiohttp.ClientRequest,
+    handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
+) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise  # nothing was sent, and aiohttp does not repeat it
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, OSError) as error:
+        if isinstance(error, TimeoutError):
+            raise
+        raise _Lost(type(error).__name__) from error
+
+
+class Reply:
+    """An answer whose body is still to be read; what a download streams from."""
+
+    def __init__(self, transport: Transport, request: Request, response: Any) -> None:
+        self._transport = transport
+        self._request = request
+        self._response: aiohttp.ClientResponse = response
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self._response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the answer; names compare without case."""
+        return self._response.headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body, decompressed, in chunks as they come."""
+        try:
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+        except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
+            self._transport.translate(self._request, error, answered=True)
+
+    def close(self) -> None:
+        """Give the connection back: to the pool if the body was read to its end."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+class _Sized(payload.AsyncIterablePayload):
+    """Chunks whose number of bytes is known, so that it travels as Content-Length."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], size: int | None, **options: Any) -> None:
+        super().__init__(chunks, **options)
+        if size is not None:
+            self._size = size
+
+
+@attrs.define
+class Clock:
+    """What the service's Date headers tell about its clock.
+
+    Attributes:
+        offset: Seconds to be added to the loop's time to get the service's Unix time.
+    """
+
+    offset: float | None = None
+
+
+class Transport:
+    """Sends requests to one base URL.
+
+    Args:
+        base_url: Where the service is; see :func:`check_base_url`.
+        session: The caller's own aiohttp session, which is neither closed nor changed; None to
+            have one made and closed here.
+        user_agent: The User-Agent header.
+
+    Raises:
+        InvalidArgument: The session brings credentials or a base URL of its own.
+    """
+
+    def __init__(
+        self, base_url: str, *, session: aiohttp.ClientSession | None, user_agent: str
+    ) -> None:
+        if session is not None:
+            _check_session(session)
+        self.base_url = base_url
+        self._session = session
+        self._own = session is None
+        self._user_agent = user_agent
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._clock = Clock()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed for good."""
+        return self._closed
+
+    async def open(self) -> None:
+        """Bind to the running loop.
+
+        Raises:
+            ClientClosed: It has been closed.
+            InvalidArgument: The caller's session is closed.
+        """
+        if self._closed:
+            raise ClientClosed("the client is closed; make a new one")
+        self._loop = asyncio.get_running_loop()
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
+            )
+        elif self._session.closed:
+            raise InvalidArgument("session", "it is closed")
+
+    async def aclose(self) -> None:
+        """Close for good; calls that are under way end with :class:`ClientClosed`."""
+        self._closed = True
+        if self._own and self._session is not None:
+            await self._session.close()
+
+    def check(self) -> None:
+        """Raise unless a request can be sent now, from here.
+
+        Raises:
+            ClientClosed: The client is closed or was never opened.
+            WrongEventLoop: It was opened in another event loop.
+        """
+        if self._closed:
+            raise ClientClosed("the client is closed")
+        if self._loop is None:
+            raise ClientClosed("the client is not open: use it with 'async with'")
+        if self._loop is not asyncio.get_running_loop():
+            raise WrongEventLoop(
+                "the client was opened in another event loop; make one client for each loop"
+            )
+
+    def service_time(self, at: float) -> float | None:
+        """The service's Unix time at a time of the loop, or None while no answer told it."""
+        offset = self._clock.offset
+        return None if offset is None else at + offset
+
+    # -- one call
+
+    async def send(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        timeout: float,
+        secrets: Sequence[str],
+    ) -> Answer:
+        """Send a request and read the answer to its end.
+
+        Args:
+            request: What to send.
+            headers: Further headers: the credentials and the caller's own.
+            timeout: Seconds for all of it; for an upload, between two signs of life.
+            secrets: Credentials to be kept out of the log.
+
+        Raises:
+            TransportError: No answer, or not all of its headers.
+            AnswerTooLarge: The body exceeds the request's limit.
+        """
+        reply = await self.stream(request, headers, timeout=timeout, secrets=secrets)
+        body = bytearray()
+        cut: str | None = None
+        try:
+            async for chunk in reply.chunks():
+                body += chunk
+                if len(body) > request.limit:
+                    raise AnswerTooLarge(
+                        f"it is larger than {request.limit >> 20} MiB",
+                        operation=request.operation,
+                        status=reply.status,
+                    )
+        except TransportError as error:
+            if isinstance(error, RequestTimeout | OutcomeUnknown):
+                raise
+            cut = "it was cut off"
+        finally:
+            reply.close()
+        return Answer(reply.status, reply.headers, bytes(body), cut)
+
+    async def stream(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        timeout: float,
+        secrets: Sequence[str],
+    ) -> Reply:
+        """Send a request and return as soon as the answer's headers are there.
+
+        Arguments and errors as for :meth:`send`.
+        """
+        self.check()
+        session = cast(aiohttp.ClientSession, self._session)
+        if session.closed:
+            raise ClientClosed("the session was closed")
+        uploads = isinstance(request.body, Cargo)
+        streams = uploads or request.row.returns.kind == "bytes"
+        started = time.monotonic()
+        try:
+            response = await session.request(
+                request.row.method,
+                URL(self.base_url + request.target, encoded=True),
+                data=await _body(request),
+                headers={"User-Agent": self._user_agent, **request.headers, **headers},
+                skip_auto_headers=() if request.body is not None else ("Content-Type",),
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=None if streams else timeout,
+                    sock_connect=min(CONNECT_TIMEOUT, timeout),
+                    sock_read=timeout,
+                ),
+                middlewares=self._middlewares(session, request),
+            )
+        except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
+            _log.debug(
+                "%s %s: %s after %.3f s",
+                request.row.method,
+                _shown(request, secrets),
+                type(error).__name__,
+                time.monotonic() - started,
+            )
+            self.translate(request, error)
+        self._learn(response)
+        _log.debug(
+            "%s %s: %d in %.3f s",
+            request.row.method,
+            _shown(request, secrets),
+            response.status,
+            time.monotonic() - started,
+        )
+        return Reply(self, request, response)
+
+    def _middlewares(
+        self, session: aiohttp.ClientSession, request: Request
+    ) -> tuple[Any, ...] | None:
+        if not request.once:
+            return None
+        # A request's middlewares take the place of the session's, which aiohttp does not show;
+        # the caller's are to stay.
+        return (*getattr(session, "_middlewares", ()), _never_again)
+
+    def _learn(self, response: aiohttp.ClientResponse) -> None:
+        date = http_date(response.headers.get("Date"))
+        if date is not None:
+            # The header is cut to whole seconds: half a second is the least error on average.
+            self._clock.offset = date + 0.5 - asyncio.get_running_loop().time()
+
+    def translate(
+        self, request: Request, error: BaseException, *, answered: bool = False
+    ) -> NoReturn:
+        """Raise what a failure of aiohttp means to our callers.
+
+        Args:
+            request: The request that failed.
+            error: What aiohttp raised.
+            answered: Whether the answer's headers had arrived.
+        """
+        name = request.operation
+        if not isinstance(error, Exception):
+            raise error
+        if self._closed or (isinstance(error, RuntimeError) and "closed" in str(error).lower()):
+            raise ClientClosed(f"{name}: the client was closed during the call") from error
+        cargo = request.body if isinstance(request.body, Cargo) else None
+        if cargo is not None and cargo.failure is not None and not answered:
+            raise InvalidArgument(
+                cargo.argument, f"reading it failed: {cargo.failure}"
+            ) from cargo.failure
+        if isinstance(error, TransportError | InvalidArgument):
+            raise error
+        if isinstance(
+            error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
+        ) and not isinstance(error, _Lost):
+            raise ConnectFailed(
+                f"{name}: no connection to {urlsplit(self.base_url).netloc}: {_cause(error)}",
+                operation=name,
+            ) from error
+        if request.once and not answered:
+            raise OutcomeUnknown(
+                f"{name}: the answer was lost, so it may or may not have taken effect; "
+                f"{request.row.recover}",
+                operation=name,
+            ) from error
+        if isinstance(error, TimeoutError):
+            raise RequestTimeout(f"{name}: no answer in time", operation=name) from error
+        if isinstance(error, aiohttp.ClientError | OSError | EOFError):
+            raise ConnectionLost(
+                f"{name}: the connection was lost ({type(error).__name__})", operation=name
+            ) from error
+        raise error
+
+
+def _cause(error: BaseException) -> str:
+    inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
+    return str(inner or "it took too long")
+
+
+def _shown(request: Request, secrets: Sequence[str]) -> str:
+    """Path and query for the log."""
+    return blot(request.target, (*request.secrets, *secrets))
+
+
+async def _body(request: Request) -> Any:
+    cargo = request.body
+    if not isinstance(cargo, Cargo):
+        return cargo
+    size = await cargo.size()
+    if request.part is None:
+        return _Sized(cargo.chunks(), size, content_type="application/octet-stream")
+    form = aiohttp.MultipartWriter("form-data")
+    part = form.append(_Sized(cargo.chunks(), size, content_type=cargo.content_type))
+    part.set_content_disposition(
+        "form-data", quote_fields=False, name=request.part, filename=cargo.name
+    )
+    return form
+
+
+def _check_session(session: object) -> None:
+    if not isinstance(session, aiohttp.ClientSession):
+        raise InvalidArgument("session", f"an aiohttp session is due, not {type(session).__name__}")
+    if getattr(session, "_default_auth", None) is not None:
+        raise InvalidArgument("session", "it brings its own auth=; the client logs in by itself")
+    if "Authorization" in session.headers:
+        raise InvalidArgument(
+            "session", "it brings its own Authorization header; the client logs in by itself"
+        )
+    if getattr(session, "_base_url", None) is not None:
+        raise InvalidArgument("session", "it brings its own base_url; pass base_url= to the client")
+
+
+def check_base_url(base_url: object, *, allow_plain_http: bool) -> str:
+    """A base URL without its trailing slash, if credentials may be sent there.
+
+    Args:
+        base_url: ``https://host[:port][/path]``; plain http only to loopback, or where allowed.
+        allow_plain_http: Whether plain http is allowed to any host.
+
+    Raises:
+        InvalidArgument: It is no such URL, or it carries user info, a query or a fragment.
+    """
+    if not isinstance(base_url, str):
+        raise InvalidArgument("base_url", f"a str is due, not {type(base_url).__name__}")
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname, parts.port
+        url = URL(base_url)
+    except ValueError as error:
+        raise InvalidArgument("base_url", f"it is no URL: {error}") from None
+    if parts.scheme not in ("http", "https"):
+        raise InvalidArgument("base_url", "it must start with https:// (or http://)")
+    if not host or port == 0:
+        raise InvalidArgument("base_url", "it names no host")
+    if parts.username is not None or parts.password is not None:
+        raise InvalidArgument(
+            "base_url", "it carries user info; pass credentials as arguments of the client"
+        )
+    if parts.query or parts.fragment or "?" in base_url or "#" in base_url:
+        raise InvalidArgument("base_url", "it carries a query or a fragment")
+    if parts.scheme == "http" and host not in _LOOPBACK and not allow_plain_http:
+        raise InvalidArgument(
+            "base_url",
+            "plain http would show the credentials to everybody on the way; use https, or pass "
+            "allow_plain_http=True",
+        )
+    return str(url).rstrip("/")
