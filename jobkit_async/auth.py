@@ -19,12 +19,15 @@ class Auth(Protocol):
 
     async def headers(self) -> Mapping[str, str]:
         """The headers to send, after a log-in if one is due."""
+        ...
 
     def renew(self, stale: Mapping[str, str]) -> bool:
         """The service answered 401 to these headers: whether asking again may give better ones."""
+        ...
 
     def secrets(self) -> tuple[str, ...]:
         """The credentials themselves, to be kept out of messages."""
+        ...
 
     def close(self) -> None:
         """Stop a log-in that is under way."""

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, cast, get_args, get_origin
 
 import attrs
 
@@ -390,7 +390,7 @@ class Endpoint:
         cancels: bool = False,
         note: str = "",
     ) -> None:
-        self.__attrs_init__(
+        cast("Any", self).__attrs_init__(
             name,
             method,
             path,
@@ -459,7 +459,7 @@ class Api:
     rows: tuple[Endpoint, ...]
 
     def __init__(self, name: str, class_name: str, *rows: Endpoint, doc: str) -> None:
-        self.__attrs_init__(name, class_name, doc, rows)
+        cast("Any", self).__attrs_init__(name, class_name, doc, rows)
 
 
 @attrs.frozen(eq=False)

@@ -54,23 +54,28 @@ class Home(Protocol[DataT]):
     @property
     def service(self) -> str:
         """Name of the service."""
+        ...
 
     @property
     def deployment(self) -> str:
         """Digest of the base URL."""
+        ...
 
     @property
     def tracker(self) -> Tracker[DataT]:
         """Follows the client's jobs."""
+        ...
 
     def check(self) -> None:
         """Raise unless the client can be used now, from here."""
 
     async def call(self, row: Endpoint, *arguments: Any) -> Any:
         """Carry an operation out; the decoded value."""
+        ...
 
     async def start(self, row: Endpoint, *arguments: Any) -> Any:
         """Carry an operation out whose answer is a job; its handle."""
+        ...
 
     async def download(self, row: Endpoint, *arguments: Any) -> Download:
         """Carry an operation out whose answer is a file."""

@@ -11,7 +11,7 @@ import copy
 import os
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from types import TracebackType
@@ -430,7 +430,7 @@ class ServiceClient(Generic[JobT, DataT]):
         return await self._caller.download(row, *arguments)
 
     @contextmanager
-    def _changing(self, row: Endpoint, arguments: tuple[Any, ...]) -> Iterator[None]:
+    def _changing(self, row: Endpoint, arguments: tuple[Any, ...]) -> Generator[None]:
         """Note what an operation does to a job that may be waited for."""
         if row.changes is None:
             yield

@@ -182,9 +182,11 @@ class Stream(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """Headers of the answer; names compare without case."""
+        ...
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body, decompressed."""
+        ...
 
     def close(self) -> None:
         """Give the connection back, unread."""

@@ -30,6 +30,7 @@ class FakeJob(Protocol):
     @property
     def timeline(self) -> Timeline:
         """Its path through its states."""
+        ...
 
 
 JobT = TypeVar("JobT", bound=FakeJob)

@@ -59,10 +59,12 @@ class Ask(Protocol):
     @property
     def seen_at(self) -> float | None:
         """Loop time at which the last sighting's request left; None if there was none."""
+        ...
 
     @property
     def detail(self) -> bool:
         """Whether somebody watches the way and not only the end."""
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -90,6 +92,7 @@ class Source(Protocol[DataT]):
     @property
     def batch(self) -> int | None:
         """How many jobs one request answers for; None if one answers for all of them."""
+        ...
 
     def sight(self, data: DataT) -> Sighting[DataT]:
         """What a full snapshot shows."""

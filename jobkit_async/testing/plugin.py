@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 if TYPE_CHECKING:
+    from pytest_asyncio import fixture
+
     from jobkit_async.testing import FakeBsubio, FakeEcotaxa, FakeLeia, FakeVidispine
+else:
+    try:
+        from pytest_asyncio import fixture
+    except ImportError:  # every test run finds the plugin, also one without asynchronous tests
+        from pytest import fixture  # noqa: PT013
 
 __all__ = ["fake_bsubio", "fake_ecotaxa", "fake_leia", "fake_vidispine"]
-
-_fixture: Any
-try:
-    from pytest_asyncio import fixture as _fixture
-except ImportError:  # the plugin is found by every test run, also by those that have no such tests
-    _fixture = pytest.fixture
 
 
 async def _running(name: str) -> AsyncIterator[Any]:
@@ -30,28 +29,28 @@ async def _running(name: str) -> AsyncIterator[Any]:
         yield server
 
 
-@_fixture
+@fixture
 async def fake_bsubio() -> AsyncIterator[FakeBsubio]:
     """A running embedded bsub.io server."""
     async for server in _running("FakeBsubio"):
         yield server
 
 
-@_fixture
+@fixture
 async def fake_ecotaxa() -> AsyncIterator[FakeEcotaxa]:
     """A running embedded EcoTaxa server."""
     async for server in _running("FakeEcotaxa"):
         yield server
 
 
-@_fixture
+@fixture
 async def fake_leia() -> AsyncIterator[FakeLeia]:
     """A running embedded Leia server."""
     async for server in _running("FakeLeia"):
         yield server
 
 
-@_fixture
+@fixture
 async def fake_vidispine() -> AsyncIterator[FakeVidispine]:
     """A running embedded Vidispine server."""
     async for server in _running("FakeVidispine"):
