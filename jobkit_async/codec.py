@@ -27,7 +27,17 @@ from jobkit_async.errors import DecodeError, InvalidArgument
 from jobkit_async.model import UNSET, Unset, wire_name
 from jobkit_async.redact import excerpt
 
-__all__ = ["Raw", "decode", "encode", "parse", "pluck", "skimmer", "split", "structure"]
+__all__ = [
+    "Raw",
+    "decode",
+    "encode",
+    "parse",
+    "pluck",
+    "secrets_of",
+    "skimmer",
+    "split",
+    "structure",
+]
 
 T = TypeVar("T")
 
@@ -198,6 +208,18 @@ def encode(argument: str, value: object, type_: Any = dict) -> bytes:
         return msgspec.json.encode(plain)
     except (UnicodeEncodeError, OverflowError, ValueError) as error:
         raise InvalidArgument(argument, f"JSON cannot express it: {error}") from error
+
+
+def secrets_of(model: object) -> list[str]:
+    """Texts in a model that its repr does not show: credentials."""
+    if not attrs.has(type(model)):
+        return []
+    hidden = (
+        getattr(model, field.name)
+        for field in attrs.fields(cast(Any, type(model)))
+        if field.repr is False
+    )
+    return [value for value in hidden if isinstance(value, str)]
 
 
 def _plain(value: object, place: str) -> Any:

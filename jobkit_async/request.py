@@ -132,6 +132,7 @@ def build(row: Endpoint, arguments: Sequence[Any]) -> Request:
             headers[param.wire] = write(argument)
         elif place is Place.JSON:
             body = codec.encode(param.name, argument, param.type)
+            secrets += codec.secrets_of(argument)
             headers["Content-Type"] = "application/json"
         else:
             body = Cargo(param.name, argument)

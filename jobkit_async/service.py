@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 import attrs
 
 from jobkit_async.auth import Auth
-from jobkit_async.endpoint import Endpoint, ResultKind
+from jobkit_async.endpoint import Endpoint, Repeat, ResultKind
 from jobkit_async.errors import (
     DecodeError,
     InvalidArgument,
@@ -283,14 +283,16 @@ class ServiceClient(Generic[JobT, DataT]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the client for good. Open waits end with ``ClientClosed``. Can be repeated."""
+        """Close the client for good. Open waits end with ``ClientClosed``. Can be repeated.
+
+        Raises:
+            WrongEventLoop: It was opened in another event loop.
+        """
+        self._caller.transport.shut()
         if self._caller.auth is not None:
             self._caller.auth.close()
-        transport = self._caller.transport
-        if not transport.closed:
-            closing = transport.aclose()
-            self.tracker.close()
-            await closing
+        await self.tracker.aclose()
+        await self._caller.transport.aclose()
 
     def check(self) -> None:
         """Raise unless the client can be used now, from here.
@@ -396,13 +398,12 @@ class ServiceClient(Generic[JobT, DataT]):
         record = self._record_of(key, scope, sure=scope is not None)
         now = _now()
         record.observe(self._source.sight(data), asked_at=asked_at, now=now)
-        self._date(record, now)
+        if row.repeat is Repeat.ONCE:
+            record.born = asked_at  # what was just made needs no clock of the service
+        elif record.created_at is not None:
+            service_now = self._caller.transport.service_time(now)
+            record.set_created(record.created_at.timestamp(), service_now, now)
         return self._handle(record)
-
-    def _date(self, record: Record[DataT], now: float) -> None:
-        created = record.created_at
-        if created is not None:
-            record.set_created(created.timestamp(), self._caller.transport.service_time(now), now)
 
     async def scope(self) -> str | None:
         """What else the service needs to find a job of which it is not known; None for most."""
@@ -508,7 +509,9 @@ def _check_count(retries: object) -> int:
     return retries
 
 
-_RESERVED: Final = frozenset({"authorization", "token", "host", "content-length", "cookie"})
+_RESERVED: Final = frozenset(
+    {"authorization", "content-length", "content-type", "cookie", "host", "token"}
+)
 
 
 def _check_headers(headers: object) -> dict[str, str]:

@@ -155,6 +155,7 @@ class Transport:
         """
         if self._closed:
             raise ClientClosed("the client is closed; make a new one")
+        self._check_loop()
         self._loop = asyncio.get_running_loop()
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -163,9 +164,18 @@ class Transport:
         elif self._session.closed:
             raise InvalidArgument("session", "it is closed")
 
+    def shut(self) -> None:
+        """Let nothing be sent any more, for good.
+
+        Raises:
+            WrongEventLoop: It was opened in another event loop.
+        """
+        self._check_loop()
+        self._closed = True
+
     async def aclose(self) -> None:
         """Close for good; calls that are under way end with :class:`ClientClosed`."""
-        self._closed = True
+        self.shut()
         if self._own and self._session is not None:
             await self._session.close()
 
@@ -180,7 +190,10 @@ class Transport:
             raise ClientClosed("the client is closed")
         if self._loop is None:
             raise ClientClosed("the client is not open: use it with 'async with'")
-        if self._loop is not asyncio.get_running_loop():
+        self._check_loop()
+
+    def _check_loop(self) -> None:
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
             raise WrongEventLoop(
                 "the client was opened in another event loop; make one client for each loop"
             )
@@ -314,7 +327,7 @@ class Transport:
         name = request.operation
         if not isinstance(error, Exception):
             raise error
-        if self._closed or (isinstance(error, RuntimeError) and "closed" in str(error).lower()):
+        if self._closed or (self._session is not None and self._session.closed):
             raise ClientClosed(f"{name}: the client was closed during the call") from error
         cargo = request.body if isinstance(request.body, Cargo) else None
         if cargo is not None and cargo.failure is not None and not answered:

@@ -97,7 +97,7 @@ class Record(Generic[DataT]):
             cancels: Whether the change was to cancel it.
         """
         newest = self.newest
-        if newest is not None and newest.mark is not None:
+        if newest is not None and newest.mark is not None and not newest.final:
             self._outdated = (newest.raw_status, newest.mark)
         self.touched_at = now
         self.born = now

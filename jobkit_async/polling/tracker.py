@@ -156,13 +156,14 @@ class Tracker(Generic[DataT]):
             self._schedule.add(key, now + self._polling.min_interval)
             self._ring()
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """End all waits with ``CLOSED``, and the loop."""
         self._closed = True
-        if self._task is not None:
-            self._task.cancel()
         for entry in list(self._entries.values()):
             self._decide(entry, Verdict(VerdictKind.CLOSED, entry.record.newest))
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     # -- the loop
 
