@@ -8,7 +8,7 @@ import contextvars
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from jobkit_async.errors import ClientClosed, InvalidArgument
+from jobkit_async.errors import ClientClosed, DecodeError, InvalidArgument
 from jobkit_async.request import check_header
 
 __all__ = ["Auth", "LoginAuth", "StaticAuth", "basic", "bearer", "one_of", "secret"]
@@ -98,13 +98,19 @@ class LoginAuth:
             try:
                 await asyncio.shield(login)
             except asyncio.CancelledError:
-                if login.cancelled():
+                task = asyncio.current_task()
+                if login.cancelled() and not (task is not None and task.cancelling()):
                     raise ClientClosed("the client was closed during the log-in") from None
                 raise
         return {self._name: self._prefix + self._token}
 
     async def _once(self) -> None:
-        self._token = check_header("token", await self._log_in())
+        token = await self._log_in()
+        try:
+            self._token = secret("token", token)
+        except InvalidArgument as error:  # the service's fault, and no argument's
+            problem = f"that is no token: {error}"
+            raise DecodeError(problem, operation="login") from None
 
     def _done(self, task: asyncio.Task[None]) -> None:
         if self._login is task:
@@ -158,6 +164,8 @@ def basic(username: object, password: object) -> StaticAuth:
             raise InvalidArgument(name, "it is empty")
         if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
             raise InvalidArgument(name, "it has line breaks or control characters")
+        if any(0xD800 <= ord(letter) < 0xE000 for letter in value):
+            raise InvalidArgument(name, "it holds a lone surrogate")
     user, word = str(username), str(password)
     if ":" in user:
         raise InvalidArgument("username", "Basic authentication has no room for a colon in it")
@@ -165,23 +173,28 @@ def basic(username: object, password: object) -> StaticAuth:
     return StaticAuth("Authorization", f"Basic {encoded}", encoded, word)
 
 
-def one_of(**groups: tuple[object, ...]) -> str:
-    """Which group of credentials was given.
+def one_of(*ways: Mapping[str, object]) -> int:
+    """Which of several ways to log in was chosen.
 
     Args:
-        **groups: For each way to log in the values of its arguments; a group counts as given if
-            any of them is not None. A group of several is named by its arguments, joined by
-            ``_and_``.
+        *ways: For each the values of its arguments, by name; it counts as chosen if any of them
+            is not None.
+
+    Returns:
+        Its position.
 
     Raises:
-        InvalidArgument: None or several were given, or one of a group is missing.
+        InvalidArgument: None or several were chosen, or one of its arguments is missing.
     """
-    given = [name for name, values in groups.items() if any(v is not None for v in values)]
-    ways = " or ".join(name.replace("_and_", " and ") + "=" for name in groups)
-    if len(given) != 1:
-        problem = "both were given" if given else "no credentials were given"
-        raise InvalidArgument(given[-1] if given else next(iter(groups)), f"{problem}: pass {ways}")
-    for name, value in zip(given[0].split("_and_"), groups[given[0]], strict=True):
+    hint = "pass " + " or ".join(" and ".join(f"{name}=" for name in way) for way in ways)
+    chosen = [way for way in ways if any(value is not None for value in way.values())]
+    if not chosen:
+        raise InvalidArgument(next(iter(ways[0])), f"no credentials were given: {hint}")
+    way = chosen[-1]
+    if len(chosen) > 1:
+        given = next(name for name, value in way.items() if value is not None)
+        raise InvalidArgument(given, f"both were given: {hint}")
+    for name, value in way.items():
         if value is None:
-            raise InvalidArgument(name, f"it is missing: pass {ways}")
-    return given[0]
+            raise InvalidArgument(name, f"it is missing: {hint}")
+    return ways.index(way)

@@ -1,6 +1,7 @@
 """Bytes to attrs models and back; the only module that knows cattrs and msgspec.
 
-Full models are structured by cattrs, strictly: a number is no string and a string no number, so
+Its errors tell the place, and leave the body to those who know what in it is secret. Full models
+are structured by cattrs, strictly: a number is no string and a string no number, so
 that an answer of the wrong shape is an error with a place and not a surprise later. Listings can
 be split into raw slices first, of which only what polling needs is decoded.
 """
@@ -25,7 +26,6 @@ from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
 
 from jobkit_async.errors import DecodeError, InvalidArgument
 from jobkit_async.model import UNSET, Unset, wire_name
-from jobkit_async.redact import excerpt
 
 __all__ = [
     "Raw",
@@ -68,7 +68,7 @@ def parse(data: bytes, *, operation: str) -> Any:
         return _loose.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problem = "the answer is empty" if not data.strip() else f"no JSON: {error}"
-        raise DecodeError(problem, operation=operation, body=excerpt(data)) from error
+        raise DecodeError(problem, operation=operation) from error
 
 
 def decode(data: bytes, type_: Any, *, at: Sequence[str] = (), operation: str) -> Any:
@@ -83,12 +83,10 @@ def decode(data: bytes, type_: Any, *, at: Sequence[str] = (), operation: str) -
     Raises:
         DecodeError: It is no JSON or of another shape; ``path`` says where.
     """
-    return structure(parse(data, operation=operation), type_, at=at, operation=operation, data=data)
+    return structure(parse(data, operation=operation), type_, at=at, operation=operation)
 
 
-def structure(
-    value: Any, type_: Any, *, at: Sequence[str] = (), operation: str, data: bytes = b""
-) -> Any:
+def structure(value: Any, type_: Any, *, at: Sequence[str] = (), operation: str) -> Any:
     """Make models of decoded JSON; arguments and errors as for :func:`decode`."""
     place = "$"
     for name in at:
@@ -97,7 +95,6 @@ def structure(
                 f"there is no member {name!r}",
                 operation=operation,
                 path=place,
-                body=excerpt(data),
             )
         value = value[name]
         place += f".{name}"
@@ -105,9 +102,7 @@ def structure(
         return _fast.structure(value, type_)
     except Exception as error:
         inner, problem = _locate(value, type_, error)
-        raise DecodeError(
-            problem, operation=operation, path=place + inner, body=excerpt(data)
-        ) from error
+        raise DecodeError(problem, operation=operation, path=place + inner) from error
 
 
 def split(data: bytes, *, at: Sequence[str] = (), operation: str) -> list[Raw]:
@@ -127,7 +122,7 @@ def split(data: bytes, *, at: Sequence[str] = (), operation: str) -> list[Raw]:
         problem = f"there is no member {error.args[0]!r}"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problem = f"no list: {error}"
-    raise DecodeError(problem, operation=operation, path=place, body=excerpt(data))
+    raise DecodeError(problem, operation=operation, path=place)
 
 
 def pluck(data: bytes, *, at: Sequence[str]) -> Any:
@@ -200,9 +195,9 @@ def encode(argument: str, value: object, type_: Any = dict) -> bytes:
         raise InvalidArgument(argument, "nested too deeply, or within itself") from error
     if type_ is not dict:
         try:
-            _fast.structure(plain, type_)
+            _fussy.structure(plain, type_)
         except Exception as error:
-            inner, problem = _locate(plain, type_, error)
+            inner, problem = _locate(plain, type_, error, fussy=True)
             raise InvalidArgument(argument + inner, problem) from error
     try:
         return msgspec.json.encode(plain)
@@ -223,14 +218,16 @@ def secrets_of(model: object) -> list[str]:
 
 
 def _plain(value: object, place: str) -> Any:
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int):
+        return int(value)
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
             raise InvalidArgument(place, "the text holds a lone surrogate") from None
-        return str(value)
+        return str.__str__(value)  # an enumeration's member goes out by its value
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidArgument(place, f"JSON cannot express {value}")
@@ -332,11 +329,11 @@ def _unset_hook(type_: Any, converter: BaseConverter) -> Callable[[Any, Any], An
     return hook
 
 
-def _list_hook(type_: Any, converter: BaseConverter) -> Callable[[Any, Any], Any]:
+def _list_hook(type_: Any, converter: BaseConverter, *, fussy: bool) -> Callable[[Any, Any], Any]:
     build = list_structure_factory(type_, converter)
 
     def hook(value: Any, _: Any) -> Any:
-        if value is None:
+        if value is None and not fussy:
             return []
         if type(value) is not list:
             raise TypeError(f"a list is due, not {_name(value)}")
@@ -345,11 +342,11 @@ def _list_hook(type_: Any, converter: BaseConverter) -> Callable[[Any, Any], Any
     return hook
 
 
-def _dict_hook(type_: Any, converter: BaseConverter) -> Callable[[Any, Any], Any]:
+def _dict_hook(type_: Any, converter: BaseConverter, *, fussy: bool) -> Callable[[Any, Any], Any]:
     build = mapping_structure_factory(type_, converter)
 
     def hook(value: Any, _: Any) -> Any:
-        if value is None:
+        if value is None and not fussy:
             return {}
         if type(value) is not dict:
             raise TypeError(f"an object is due, not {_name(value)}")
@@ -358,7 +355,20 @@ def _dict_hook(type_: Any, converter: BaseConverter) -> Callable[[Any, Any], Any
     return hook
 
 
-def _make(*, detailed: bool) -> MsgspecJsonConverter:
+def _make(*, detailed: bool, fussy: bool) -> MsgspecJsonConverter:
+    """A converter.
+
+    Args:
+        detailed: Whether its errors tell the place; slower.
+        fussy: Whether a list or dict that is null is an error, as in what we send.
+    """
+
+    def list_hook(type_: Any, converter: BaseConverter) -> Callable[[Any, Any], Any]:
+        return _list_hook(type_, converter, fussy=fussy)
+
+    def dict_hook(type_: Any, converter: BaseConverter) -> Callable[[Any, Any], Any]:
+        return _dict_hook(type_, converter, fussy=fussy)
+
     converter = make_converter(detailed_validation=detailed)
     converter.register_structure_hook(str, _expect("a string", str))
     converter.register_structure_hook(bool, _expect("a boolean", bool))
@@ -366,16 +376,16 @@ def _make(*, detailed: bool) -> MsgspecJsonConverter:
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(datetime, _date)
     converter.register_structure_hook_factory(attrs.has)(_model_hook)
-    converter.register_structure_hook_factory(_has_origin(list))(_list_hook)
-    converter.register_structure_hook_factory(_has_origin(dict))(_dict_hook)
+    converter.register_structure_hook_factory(_has_origin(list))(list_hook)
+    converter.register_structure_hook_factory(_has_origin(dict))(dict_hook)
     converter.register_structure_hook_factory(_is_unset_union)(_unset_hook)
     return converter
 
 
-def _locate(value: Any, type_: Any, error: Exception) -> tuple[str, str]:
+def _locate(value: Any, type_: Any, error: Exception, *, fussy: bool = False) -> tuple[str, str]:
     """Where in the value the error is, and what it says. Only taken after a failure: slower."""
     try:
-        _slow.structure(value, type_)
+        (_slow_fussy if fussy else _slow).structure(value, type_)
     except (ClassValidationError, IterableValidationError) as group:
         return _walk(group)
     except Exception as single:  # noqa: BLE001 - see structure()
@@ -405,5 +415,7 @@ def _say(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-_fast = _make(detailed=False)
-_slow = _make(detailed=True)
+_fast = _make(detailed=False, fussy=False)
+_slow = _make(detailed=True, fussy=False)
+_fussy = _make(detailed=False, fussy=True)
+_slow_fussy = _make(detailed=True, fussy=True)

@@ -273,6 +273,7 @@ class Result:
             ones are looked for among the operation's arguments first, then in the model.
         empty_on: Status that means "nothing found" for a listing.
         envelope: Whether the answer has a member ``success`` that can report failure.
+        secret: Whether the answer is a credential, of which nothing may be shown.
     """
 
     kind: ResultKind
@@ -283,6 +284,7 @@ class Result:
     key: tuple[str, ...] = ("id",)
     empty_on: int | None = None
     envelope: bool = False
+    secret: bool = False
 
 
 def _steps(at: str) -> tuple[str, ...]:
@@ -329,9 +331,15 @@ def text() -> Result:
     return Result(ResultKind.TEXT)
 
 
-def value(type: Any, *, empty_on: int | None = None, envelope: bool = False) -> Result:  # noqa: A002
+def value(
+    type: Any,  # noqa: A002 - reads best in a table
+    *,
+    empty_on: int | None = None,
+    envelope: bool = False,
+    secret: bool = False,
+) -> Result:
     """A model, a list of models, or a mapping, as it comes."""
-    return Result(ResultKind.VALUE, type, empty_on=empty_on, envelope=envelope)
+    return Result(ResultKind.VALUE, type, empty_on=empty_on, envelope=envelope, secret=secret)
 
 
 def none(*, envelope: bool = False) -> Result:

@@ -146,13 +146,14 @@ class Job(ABC, Generic[DataT]):
     def ref(self) -> str:
         """A reference that takes the job up again in any process; it holds no secrets."""
         record, created = self._record, self.created_at
+        epoch = None if created is None else int(created.timestamp())
         return str(
             Ref(
                 self.service,
                 self._home.deployment,
                 str(record.key),
                 record.scope,
-                None if created is None else int(created.timestamp()),
+                epoch if epoch is not None and 0 <= epoch < 10**10 else None,
             )
         )
 

@@ -33,4 +33,7 @@ def blot(text: str, secrets: Iterable[str] = ()) -> str:
 
 def excerpt(data: bytes, secrets: Iterable[str] = ()) -> str:
     """The beginning of a body as text for an error, at most ``errors.EXCERPT`` characters."""
-    return blot(data[:_LOOK].decode("utf-8", "replace"), secrets)[:EXCERPT]
+    text = blot(data[:_LOOK].decode("utf-8", "replace"), secrets := tuple(secrets))
+    if len(data) > _LOOK:  # a credential that the cut goes through would not be recognised
+        text = text[: -max(map(len, secrets), default=0) or None]
+    return text[:EXCERPT]

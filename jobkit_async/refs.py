@@ -20,7 +20,7 @@ __all__ = ["Ref", "deployment_of"]
 
 _FORM: Final = re.compile(
     r"jk1:(?P<service>[a-z0-9_-]+):(?P<deployment>[0-9a-f]{8}):"
-    r"(?P<parts>[^:,\s]+(?:,[^:,\s]*)?)(?::(?P<created>\d{1,12}))?"
+    r"(?P<id>[^:,\s]+)(?:,(?P<scope>[^:,\s]+))?(?::(?P<created>[0-9]{1,10}))?"
 )
 LONGEST: Final = 4096
 
@@ -64,15 +64,24 @@ class Ref:
             raise InvalidArgument(
                 "ref", "it is no job reference, which looks like jk1:<service>:<8 digits>:<id>"
             )
-        job_id, comma, scope = match["parts"].partition(",")
-        created = match["created"]
+        scope, created = match["scope"], match["created"]
         return cls(
             match["service"],
             match["deployment"],
-            unquote(job_id),
-            unquote(scope) if comma else None,
+            _part(match["id"]),
+            None if scope is None else _part(scope),
             None if created is None else int(created),
         )
+
+
+def _part(text: str) -> str:
+    try:
+        part = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidArgument("ref", f"{text!r} is no id") from None
+    if part in (".", ".."):
+        raise InvalidArgument("ref", f"{part!r} is no id")
+    return part
 
 
 def deployment_of(base_url: str) -> str:

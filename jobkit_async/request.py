@@ -25,6 +25,7 @@ __all__ = [
     "build",
     "check",
     "check_header",
+    "check_id",
     "http_date",
     "read",
     "refusal",
@@ -135,7 +136,7 @@ def build(row: Endpoint, arguments: Sequence[Any]) -> Request:
             secrets += codec.secrets_of(argument)
             headers["Content-Type"] = "application/json"
         else:
-            body = Cargo(param.name, argument)
+            body = argument if isinstance(argument, Cargo) else Cargo(param.name, argument)
             if place is Place.MULTIPART:
                 part = param.wire
             else:
@@ -208,8 +209,11 @@ def _scalar(param: Param) -> Callable[[Any], str]:
             return _number(param, value)
         if not isinstance(value, datetime):
             raise InvalidArgument(name, f"a datetime is due, not {type(value).__name__}")
-        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-        return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        try:
+            moment = value.astimezone(UTC) if value.tzinfo else value
+        except OverflowError:
+            raise InvalidArgument(name, "it is beyond the calendar in UTC") from None
+        return moment.replace(tzinfo=None).isoformat(timespec="seconds")
 
     return write
 
@@ -221,17 +225,33 @@ def _text(name: str, value: Any) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise InvalidArgument(name, "the text holds a lone surrogate") from None
-    return str(value)
+    return str.__str__(value)  # an enumeration's member goes out by its value
 
 
 def _number(param: Param, value: Any) -> str:
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidArgument(param.name, f"an int is due, not {type(value).__name__}")
     if param.least is not None and value < param.least:
-        raise InvalidArgument(param.name, f"{value} is too small: at least {param.least}")
+        raise InvalidArgument(param.name, f"it is too small: at least {param.least}")
     if param.most is not None and value > param.most:
-        raise InvalidArgument(param.name, f"{value} is too large: at most {param.most}")
-    return str(value)
+        raise InvalidArgument(param.name, f"it is too large: at most {param.most}")
+    return _digits(param.name, value)
+
+
+def _digits(name: str, value: int) -> str:
+    try:
+        return int.__repr__(value)  # an enumeration's member goes out by its value
+    except ValueError:  # Python itself refuses to write thousands of digits
+        raise InvalidArgument(name, "it has too many digits") from None
+
+
+def check_id(name: str, value: object) -> str:
+    """An id, if it can be one.
+
+    Raises:
+        InvalidArgument: It is no text, empty, or something that a path cannot hold as an id.
+    """
+    return _segment(name, _text(name, value))
 
 
 def _segment(name: str, text: str) -> str:
@@ -251,12 +271,14 @@ def _members(name: str, value: Any) -> str:
             text = "true" if member else "false"
         elif isinstance(member, str):
             text = _text(place, member)
-        elif isinstance(member, int | float) and math.isfinite(member):
-            text = repr(member)
+        elif isinstance(member, int):
+            text = _digits(place, member)
+        elif isinstance(member, float) and math.isfinite(member):
+            text = repr(float(member))
         else:
             raise InvalidArgument(
                 place,
-                "only strings, numbers and booleans fit into a query; "
+                "only strings, booleans and finite numbers fit into a query; "
                 "anything else can be sent in the body",
             )
         pairs.append(f"{quote(_text(name, key), safe='')}={quote(text, safe='')}")
@@ -273,14 +295,13 @@ def check_header(name: str, value: str) -> str:
         value: The value.
 
     Raises:
-        InvalidArgument: It has a line break or another control character, or is not Latin-1.
+        InvalidArgument: It has a line break or another control character, or is not ASCII: what
+            else it could hold is read differently by every server.
     """
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
         raise InvalidArgument(name, "a header cannot hold line breaks or control characters")
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError:
-        raise InvalidArgument(name, "a header can hold Latin-1 characters only") from None
+    if not value.isascii():
+        raise InvalidArgument(name, "a header can hold ASCII characters only")
     return value
 
 
@@ -328,12 +349,10 @@ def read(request: Request, answer: Answer) -> Any:
         if result.total is not None and _is_bare(document, result.at, result.total):
             return [], _total(request, answer, document)
         type_ = list[result.type] if result.kind is ResultKind.JOBS else result.type  # type: ignore[name-defined]  # a model class, known at run time only
-        value = codec.structure(
-            document, type_, at=result.at, operation=operation, data=answer.body
-        )
+        value = codec.structure(document, type_, at=result.at, operation=operation)
     except DecodeError as error:
         error.status = answer.status
-        error.body = blot(error.body, request.secrets)
+        error.body = "" if result.secret else excerpt(answer.body, request.secrets)
         raise
     if result.kind is ResultKind.JOBS:
         return value, _total(request, answer, document)

@@ -18,9 +18,11 @@ from jobkit_async.errors import (
     ServerError,
 )
 
-__all__ = ["Retry", "already_done"]
+__all__ = ["Course", "Retry"]
 
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_AMBIGUOUS: Final = frozenset({500, 502, 504})
+"""Statuses of a service that broke down on the way, or of a proxy that lost its answer."""
 
 
 @attrs.frozen
@@ -37,24 +39,43 @@ class Retry:
     base: float = 0.5
     cap: float = 20.0
 
-    def pause(
-        self, repeat: Repeat, attempt: int, error: JobkitError, rng: random.Random
-    ) -> float | None:
-        """Seconds until the next attempt, or None where the error stands.
 
-        Args:
-            repeat: What a second sending of this request does.
-            attempt: Number of attempts made so far, from 1.
-            error: How the last one failed.
-            rng: Where the jitter comes from: pauses are drawn evenly from zero to the longest.
-        """
-        if attempt > self.retries or not _may_repeat(repeat, error):
+class Course:
+    """How the attempts of one call have gone so far, and what follows from it.
+
+    Args:
+        repeat: What a second sending of the request does.
+        retry: How often, and after what pauses.
+        rng: Where jitter comes from: a pause is drawn evenly from zero to the longest.
+    """
+
+    def __init__(self, repeat: Repeat, retry: Retry, rng: random.Random) -> None:
+        self._repeat = repeat
+        self._retry = retry
+        self._rng = rng
+        self._failures = 0
+        self._may_have_worked = False
+
+    def pause(self, error: JobkitError) -> float | None:
+        """Seconds until the next attempt, or None where the error stands."""
+        self._failures += 1
+        self._may_have_worked = self._may_have_worked or _may_have_worked(error)
+        if self._failures > self._retry.retries or not _may_repeat(self._repeat, error):
             return None
         hint = error.retry_after if isinstance(error, RateLimited | ServerError) else None
         if hint is not None:
-            return hint if hint <= self.cap else None
-        longest = min(self.cap, self.base * 2.0 ** (attempt - 1))
-        return rng.uniform(0.0, longest)
+            return hint if hint <= self._retry.cap else None
+        longest = min(self._retry.cap, self._retry.base * 2.0 ** (self._failures - 1))
+        return self._rng.uniform(0.0, longest)
+
+    def done_before(self, error: JobkitError) -> bool:
+        """Whether this answer to a repetition says that an earlier attempt took effect."""
+        return (
+            self._repeat is Repeat.REPEATABLE
+            and self._may_have_worked
+            and isinstance(error, ApiError)
+            and error.status in (400, 404)
+        )
 
 
 def _may_repeat(repeat: Repeat, error: JobkitError) -> bool:
@@ -67,11 +88,8 @@ def _may_repeat(repeat: Repeat, error: JobkitError) -> bool:
     return isinstance(error, ApiError) and error.status in _PASSING
 
 
-def already_done(repeat: Repeat, attempt: int, error: JobkitError) -> bool:
-    """Whether this answer to a repetition says that an earlier attempt took effect after all."""
-    return (
-        repeat is Repeat.REPEATABLE
-        and attempt > 1
-        and isinstance(error, ApiError)
-        and error.status in (400, 404)
-    )
+def _may_have_worked(error: JobkitError) -> bool:
+    """Whether a failed attempt may have taken effect nevertheless."""
+    if isinstance(error, ConnectionLost | RequestTimeout):
+        return True
+    return isinstance(error, ApiError) and error.status in _AMBIGUOUS

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import os
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
+from inspect import Parameter, signature
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar, cast
 from weakref import WeakValueDictionary
@@ -36,9 +38,18 @@ from jobkit_async.polling.source import Sighting, Source
 from jobkit_async.polling.tracker import Tracker
 from jobkit_async.redact import blot
 from jobkit_async.refs import Ref, deployment_of
-from jobkit_async.request import Answer, Request, build, check, check_header, read, refusal
-from jobkit_async.retry import Retry, already_done
-from jobkit_async.transfer import Download
+from jobkit_async.request import (
+    Answer,
+    Request,
+    build,
+    check,
+    check_header,
+    check_id,
+    read,
+    refusal,
+)
+from jobkit_async.retry import Course, Retry
+from jobkit_async.transfer import Cargo, Download
 from jobkit_async.transport import Reply, Transport, check_base_url
 
 if TYPE_CHECKING:
@@ -93,48 +104,39 @@ class Caller:
         Returns:
             The decoded value: models, or for a listing of jobs a list of models and the total.
         """
-        request = self._build(row, arguments)
 
-        async def attempt(headers: Mapping[str, str]) -> Any:
+        async def attempt(request: Request, headers: Mapping[str, str]) -> Any:
             return read(request, await self._send(request, headers))
 
-        return await self._repeat(request, attempt)
+        return await self._repeat(row, arguments, attempt)
 
     async def answer(self, row: Endpoint, *arguments: Any) -> Answer:
         """Carry an operation out; a good answer, not decoded."""
-        request = self._build(row, arguments)
 
-        async def attempt(headers: Mapping[str, str]) -> Answer:
+        async def attempt(request: Request, headers: Mapping[str, str]) -> Answer:
             answer = await self._send(request, headers)
             check(request, answer)
             return answer
 
-        return cast(Answer, await self._repeat(request, attempt))
-
-    def _build(self, row: Endpoint, arguments: tuple[Any, ...]) -> Request:
-        self.transport.check()
-        return build(row, arguments)
-
-    async def _send(self, request: Request, headers: Mapping[str, str]) -> Answer:
-        return await self.transport.send(
-            request, headers, timeout=self.options.timeout, secrets=self._secrets()
-        )
+        return cast(Answer, await self._repeat(row, arguments, attempt))
 
     async def download(self, row: Endpoint, *arguments: Any) -> Download:
         """Carry an operation out whose answer is a file."""
-        request = self._build(row, arguments)
 
-        async def attempt(headers: Mapping[str, str]) -> Download:
-            reply = await self.transport.stream(
-                request, headers, timeout=self.options.timeout, secrets=self._secrets()
-            )
+        async def attempt(request: Request, headers: Mapping[str, str]) -> Download:
+            timeout = self.options.timeout
+            reply = await self.transport.stream(request, headers, timeout=timeout)
             if not 200 <= reply.status < 300:
                 raise await self._refusal(request, reply)
             return Download(reply, operation=row.name)
 
-        return cast(Download, await self._repeat(request, attempt))
+        return cast(Download, await self._repeat(row, arguments, attempt))
 
-    async def _refusal(self, request: Request, reply: Reply) -> JobkitError:
+    async def _send(self, request: Request, headers: Mapping[str, str]) -> Answer:
+        return await self.transport.send(request, headers, timeout=self.options.timeout)
+
+    @staticmethod
+    async def _refusal(request: Request, reply: Reply) -> JobkitError:
         body = bytearray()
         try:
             async for chunk in reply.chunks():
@@ -147,42 +149,44 @@ class Caller:
             reply.close()
         return refusal(request, Answer(reply.status, reply.headers, bytes(body)))
 
-    async def _repeat(self, request: Request, attempt: Callable[..., Any]) -> Any:
+    async def _repeat(
+        self, row: Endpoint, arguments: tuple[Any, ...], attempt: Callable[..., Any]
+    ) -> Any:
         """Attempt a request until it succeeds or its error stands."""
-        attempts = 0
+        self.transport.check()
+        request = build(row, arguments)
+        if isinstance(request.body, Cargo):
+            await request.body.check()
+        course = Course(row.repeat, self.options.retry, self.rng)
         renewed = False
         while True:
-            headers = await self.auth.headers() if self.auth is not None else {}
-            attempts += 1
+            headers: Mapping[str, str] = {}
+            told = request
+            if self.auth is not None:
+                headers = await self.auth.headers()
+                told = attrs.evolve(request, secrets=(*request.secrets, *self.auth.secrets()))
             try:
-                return await attempt({**self.options.headers, **headers})
+                return await attempt(told, {**self.options.headers, **headers})
             except Unauthorized as error:
-                self._scrub(error)
+                _scrub(error, told)
                 # Nothing was carried out, so even what must not be sent twice may be sent again.
                 better = self.auth is not None and self.auth.renew(headers)
                 if renewed or not better or not request.rewindable:
                     raise
                 renewed = True
-                attempts -= 1
             except JobkitError as error:
-                self._scrub(error)
-                if already_done(request.row.repeat, attempts, error):
-                    return _done(request.row)
-                pause = self.options.retry.pause(request.row.repeat, attempts, error, self.rng)
+                _scrub(error, told)
+                if course.done_before(error):
+                    return _done(row)
+                pause = course.pause(error)
                 if pause is None or not request.rewindable:
                     raise
                 await asyncio.sleep(pause)
 
-    def _secrets(self) -> tuple[str, ...]:
-        return self.auth.secrets() if self.auth is not None else ()
 
-    def _scrub(self, error: JobkitError) -> None:
-        """Take our own credentials out of what a server echoed."""
-        secrets = self._secrets()
-        error.args = tuple(blot(str(arg), secrets) for arg in error.args)
-        body = getattr(error, "body", None)
-        if isinstance(body, str):
-            error.body = blot(body, secrets)  # type: ignore[attr-defined]  # just looked at
+def _scrub(error: JobkitError, request: Request) -> None:
+    """Take credentials out of an error's message, into which a server may have echoed them."""
+    error.args = tuple(blot(str(arg), request.secrets) for arg in error.args)
 
 
 def _done(row: Endpoint) -> Any:
@@ -266,7 +270,11 @@ class ServiceClient(Generic[JobT, DataT]):
             value = os.environ.get(f"{cls.service}_{name}".upper())
             if value:
                 found[name] = value
-        return cls(**{**found, **options})
+        found.update(options)
+        for name, parameter in signature(cls).parameters.items():
+            if parameter.default is Parameter.empty and name not in found:
+                raise InvalidArgument(name, f"set {cls.service.upper()}_{name.upper()}")
+        return cls(**found)
 
     # -- life
 
@@ -351,18 +359,18 @@ class ServiceClient(Generic[JobT, DataT]):
             )
         if parsed.deployment != self.deployment:
             raise InvalidArgument("ref", f"it is a job of another deployment than {self.base_url}")
-        record = self._record_of(self._parse_key(parsed.id), parsed.scope)
+        try:
+            key = self._parse_key(parsed.id)
+        except InvalidArgument as error:
+            raise InvalidArgument("ref", str(error)) from error
+        record = self._record_of(key, parsed.scope)
         if parsed.created is not None and record.created_at is None:
             record.set_created(parsed.created, self._caller.transport.service_time(_now()), _now())
         return self._handle(record)
 
     def _key_of(self, job_id: Any) -> Any:
         """A job's id as the service's own type, checked."""
-        if not isinstance(job_id, str):
-            raise InvalidArgument("job_id", f"a str is due, not {type(job_id).__name__}")
-        if job_id in ("", ".", ".."):
-            raise InvalidArgument("job_id", f"{job_id!r} is no id" if job_id else "it is empty")
-        return job_id
+        return check_id("job_id", job_id)
 
     def _parse_key(self, text: str) -> Any:
         """A job's id from a reference, checked."""
@@ -498,7 +506,8 @@ def _now() -> float:
 def _check_seconds(timeout: object) -> float:
     if timeout is None:
         return TIMEOUT
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+    good = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not good or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
         raise InvalidArgument("timeout", f"a positive number of seconds is due, not {timeout!r}")
     return float(timeout)
 
@@ -510,7 +519,21 @@ def _check_count(retries: object) -> int:
 
 
 _RESERVED: Final = frozenset(
-    {"authorization", "content-length", "content-type", "cookie", "host", "token"}
+    {
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "token",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
 )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import mimetypes
 import os
 import re
+import stat
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from email.message import EmailMessage
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -20,6 +21,8 @@ import attrs
 from jobkit_async.errors import ConnectionLost, InvalidArgument
 
 __all__ = ["CHUNK", "Content", "Download", "Source", "Stream", "Upload"]
+
+_MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+(?:\s*;[ -~]*)?", re.ASCII)
 
 CHUNK: Final = 1 << 18
 """Bytes read from a file at a time."""
@@ -70,14 +73,14 @@ class Cargo:
         upload = content if isinstance(content, Upload) else Upload(cast(Any, content))
         data = upload.data
         self.argument = argument
+        self.failure: BaseException | None = None
         self._data: bytes | None = None
         self._path: Path | None = None
         self._file: BinaryIO | None = None
         self._stream: AsyncIterable[bytes] | None = None
         self._start = 0
         self._spent = False
-        self.failure: BaseException | None = None
-        name = "file"
+        name: object = "file"
         if isinstance(data, bytes | bytearray | memoryview):
             self._data = bytes(data)
         elif isinstance(data, str | os.PathLike):
@@ -87,21 +90,32 @@ class Cargo:
             self._stream = data
         elif callable(getattr(data, "read", None)) and not _is_text(data):
             self._file = data
-            self._start = data.tell() if data.seekable() else 0
-            name = os.path.basename(str(getattr(data, "name", name)))  # noqa: PTH119 - no path
+            self._start = self._begin(data)
+            given = getattr(data, "name", None)  # a number for a file without one
+            name = os.path.basename(given) if isinstance(given, str) else name  # noqa: PTH119
         else:
             raise InvalidArgument(
                 argument,
                 "bytes, a path, a binary file, an async iterable of bytes or an Upload is due, "
                 f"not {type(data).__name__}",
             )
-        self.name = name if upload.name is None else upload.name
-        if not self.name or any(ord(letter) < 32 or ord(letter) == 127 for letter in self.name):
-            raise InvalidArgument(argument, f"{self.name!r} is no name for a file")
+        self.name = _file_name(argument, name if upload.name is None else upload.name)
         guessed = mimetypes.guess_type(self.name)[0] or "application/octet-stream"
-        self.content_type = upload.content_type or guessed
-        if not re.fullmatch(r"[\w.+-]+/[\w.+-]+(?:\s*;[ -~]*)?", self.content_type):
-            raise InvalidArgument(argument, f"{self.content_type!r} is no media type")
+        kind: object = guessed if upload.content_type is None else upload.content_type
+        if not isinstance(kind, str) or not _MEDIA_TYPE.fullmatch(kind):
+            raise InvalidArgument(argument, f"{kind!r} is no media type")
+        self.content_type = kind
+
+    def _begin(self, file: BinaryIO) -> int:
+        """The position from which an open file is sent."""
+        try:
+            if not file.readable():
+                raise InvalidArgument(self.argument, "the file is not open for reading")
+            return file.tell() if file.seekable() else 0
+        except (OSError, ValueError) as error:
+            if isinstance(error, InvalidArgument):
+                raise
+            raise InvalidArgument(self.argument, f"the file cannot be read: {error}") from error
 
     @property
     def rewindable(self) -> bool:
@@ -110,11 +124,27 @@ class Cargo:
             return False
         return self._file is None or self._file.seekable()
 
+    async def check(self) -> None:
+        """See that the bytes are there, before anything is sent.
+
+        Raises:
+            InvalidArgument: The path leads to no readable file.
+        """
+        await self.size()
+        if self._path is not None:
+            try:
+                async with await anyio.open_file(self._path, "rb"):
+                    pass
+            except OSError as error:
+                raise InvalidArgument(
+                    self.argument, f"cannot read {self._path}: {error}"
+                ) from error
+
     async def size(self) -> int | None:
         """Number of bytes, or None where only sending them will tell.
 
         Raises:
-            InvalidArgument: The path leads to no readable file.
+            InvalidArgument: The path leads to no file.
         """
         if self._data is not None:
             return len(self._data)
@@ -122,11 +152,11 @@ class Cargo:
             path = self._path
             try:
                 status = await anyio.to_thread.run_sync(path.stat)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 raise InvalidArgument(self.argument, f"cannot read {path}: {error}") from error
-            if path.is_dir():
+            if stat.S_ISDIR(status.st_mode):
                 raise InvalidArgument(self.argument, f"{path} is a folder")
-            return status.st_size
+            return status.st_size if stat.S_ISREG(status.st_mode) else None
         if self._file is not None and self._file.seekable():
             return await anyio.to_thread.run_sync(self._measure, self._file)
         return None
@@ -174,6 +204,17 @@ class Cargo:
 
 def _is_text(file: Any) -> bool:
     return hasattr(file, "encoding") or not hasattr(file, "seekable")
+
+
+def _file_name(argument: str, name: object) -> str:
+    if not isinstance(name, str) or not name or not all(map(_is_plain, name)):
+        raise InvalidArgument(argument, f"{name!r} is no name for a file")
+    return name
+
+
+def _is_plain(letter: str) -> bool:
+    """Whether a letter is neither a control character nor a lone surrogate."""
+    return ord(letter) >= 32 and ord(letter) != 127 and not 0xD800 <= ord(letter) < 0xE000
 
 
 class Stream(Protocol):

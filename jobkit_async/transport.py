@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 
@@ -211,7 +211,6 @@ class Transport:
         headers: Mapping[str, str],
         *,
         timeout: float,
-        secrets: Sequence[str],
     ) -> Answer:
         """Send a request and read the answer to its end.
 
@@ -219,13 +218,12 @@ class Transport:
             request: What to send.
             headers: Further headers: the credentials and the caller's own.
             timeout: Seconds for all of it; for an upload, between two signs of life.
-            secrets: Credentials to be kept out of the log.
 
         Raises:
             TransportError: No answer, or not all of its headers.
             AnswerTooLarge: The body exceeds the request's limit.
         """
-        reply = await self.stream(request, headers, timeout=timeout, secrets=secrets)
+        reply = await self.stream(request, headers, timeout=timeout)
         body = bytearray()
         cut: str | None = None
         try:
@@ -251,7 +249,6 @@ class Transport:
         headers: Mapping[str, str],
         *,
         timeout: float,
-        secrets: Sequence[str],
     ) -> Reply:
         """Send a request and return as soon as the answer's headers are there.
 
@@ -284,7 +281,7 @@ class Transport:
             _log.debug(
                 "%s %s: %s after %.3f s",
                 request.row.method,
-                _shown(request, secrets),
+                _shown(request),
                 type(error).__name__,
                 time.monotonic() - started,
             )
@@ -293,7 +290,7 @@ class Transport:
         _log.debug(
             "%s %s: %d in %.3f s",
             request.row.method,
-            _shown(request, secrets),
+            _shown(request),
             response.status,
             time.monotonic() - started,
         )
@@ -363,9 +360,9 @@ def _cause(error: BaseException) -> str:
     return str(inner or "it took too long")
 
 
-def _shown(request: Request, secrets: Sequence[str]) -> str:
+def _shown(request: Request) -> str:
     """Path and query for the log."""
-    return blot(request.target, (*request.secrets, *secrets))
+    return blot(request.target, request.secrets)
 
 
 async def _body(request: Request) -> Any:
@@ -408,6 +405,8 @@ def check_base_url(base_url: object, *, allow_plain_http: bool) -> str:
     """
     if not isinstance(base_url, str):
         raise InvalidArgument("base_url", f"a str is due, not {type(base_url).__name__}")
+    if any(letter <= " " or letter == "\x7f" for letter in base_url):
+        raise InvalidArgument("base_url", "it holds spaces or control characters")
     try:
         parts = urlsplit(base_url)
         host, port = parts.hostname, parts.port

@@ -91,9 +91,9 @@ class FixedInterval:
         return self.interval
 
 
-def _positive(name: str, value: float | None) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    if value is not None and not (good and math.isfinite(value)):
+def _positive(name: str, value: object) -> None:
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (good and isinstance(value, int | float) and 0 < value < math.inf):
         raise InvalidArgument(name, f"a positive number of seconds is due, not {value!r}")
 
 
@@ -134,12 +134,15 @@ class Polling:
             "min_interval",
             "max_interval",
             "delay_price",
-            "max_rps",
             "give_up_after",
             "lost_after",
             "unknown_after",
         ):
             _positive(name, getattr(self, name))
+        if self.max_rps is not None:
+            _positive("max_rps", self.max_rps)
+        if self.rng is not None and not isinstance(self.rng, random.Random):
+            raise InvalidArgument("rng", f"a random.Random is due, not {type(self.rng).__name__}")
         if self.max_interval < self.min_interval:
             raise InvalidArgument("max_interval", "it is smaller than min_interval")
         if self.policy is not None and not callable(self.policy):

@@ -8,7 +8,7 @@ from jobkit_async.errors import BadRequest, InvalidArgument
 from jobkit_async.job import Job
 from jobkit_async.services.bsubio import endpoints, models
 from jobkit_async.states import JobState
-from jobkit_async.transfer import Content
+from jobkit_async.transfer import Cargo, Content
 
 __all__ = ["BsubioJob"]
 
@@ -52,6 +52,8 @@ class BsubioJob(Job[models.Job]):
             OutcomeUnknown: The answer was lost.
         """
         self._home.check()
+        cargo = Cargo("file", file)
+        await cargo.check()
         if token is None:
             data = self.data
             token = data.upload_token if data is not None else None
@@ -61,7 +63,7 @@ class BsubioJob(Job[models.Job]):
             raise InvalidArgument(
                 "token", f"job {self.id} shows no upload token; its status is {self.raw_status}"
             )
-        answer = await self._home.call(endpoints.UPLOAD_JOB_DATA, self.id, token, file)
+        answer = await self._home.call(endpoints.UPLOAD_JOB_DATA, self.id, token, cargo)
         return cast(models.UploadJobData200Response, answer)
 
     async def submit(self) -> None:

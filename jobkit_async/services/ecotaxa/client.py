@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from jobkit_async.auth import Auth, LoginAuth, bearer, one_of, secret
+from jobkit_async.auth import Auth, LoginAuth, bearer, one_of
 from jobkit_async.errors import InvalidArgument
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
@@ -60,20 +60,20 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
         timeout: float | None = None,
         allow_plain_http: bool = False,
     ) -> None:
-        way = one_of(token=(token,), username_and_password=(username, password))
+        way = one_of({"token": token}, {"username": username, "password": password})
         if not isinstance(for_admin, bool):
             raise InvalidArgument("for_admin", f"a bool is due, not {type(for_admin).__name__}")
         self._for_admin = for_admin
 
         def auth(anonymous: Caller) -> Auth:
-            if way == "token":
+            if way == 0:
                 return bearer("token", token)
             request = models.LoginReq(
                 username=_text("username", username), password=_text("password", password)
             )
 
             async def log_in() -> str:
-                return secret("token", await anonymous.value(endpoints.LOGIN, request))
+                return cast(str, await anonymous.value(endpoints.LOGIN, request))
 
             return LoginAuth("Authorization", "Bearer ", log_in, request.password)
 

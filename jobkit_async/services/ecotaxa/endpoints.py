@@ -147,7 +147,7 @@ LOGIN = Endpoint(
     POST,
     "/login",
     body("login_req", models.LoginReq, doc="Who wants to log in.", required=True),
-    returns=value(str),
+    returns=value(str, secret=True),
     repeat=SAFE,
     summary="Get a token, which lasts for 31 days.",
     errors={401: "the account is not active", 403: "user name or password are wrong"},

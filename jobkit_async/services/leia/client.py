@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from jobkit_async.auth import Auth, LoginAuth, StaticAuth, one_of, secret
-from jobkit_async.errors import InvalidArgument
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
+from jobkit_async.request import check_id
 from jobkit_async.service import Caller, ServiceClient
 from jobkit_async.services.leia import endpoints, models
 from jobkit_async.services.leia.api import LeiaJobsApi, LeiaModelsApi
@@ -60,12 +60,12 @@ class LeiaClient(ServiceClient[LeiaJob, models.Job]):
         timeout: float | None = None,
         allow_plain_http: bool = False,
     ) -> None:
-        way = one_of(api_key=(api_key,), token=(token,))
+        way = one_of({"api_key": api_key}, {"token": token})
         self._application: str | None = None
-        self._submitter = None if submitter_id is None else _id("submitter_id", submitter_id)
+        self._submitter = None if submitter_id is None else check_id("submitter_id", submitter_id)
 
         def auth(anonymous: Caller) -> Auth:
-            if way == "token":
+            if way == 1:
                 word = secret("token", token)
                 return StaticAuth("token", word, word)
             body = models.LoginBody(api_key=secret("api_key", api_key))
@@ -120,13 +120,5 @@ class LeiaClient(ServiceClient[LeiaJob, models.Job]):
         Raises:
             InvalidArgument: One of them is no id.
         """
-        scope = None if submitter_id is None else _id("submitter_id", submitter_id)
+        scope = None if submitter_id is None else check_id("submitter_id", submitter_id)
         return self._handle(self._record_of(self._key_of(job_id), scope))
-
-
-def _id(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise InvalidArgument(name, f"a str is due, not {type(value).__name__}")
-    if value in ("", ".", ".."):
-        raise InvalidArgument(name, f"{value!r} is no id" if value else "it is empty")
-    return value

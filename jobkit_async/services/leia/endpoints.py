@@ -490,7 +490,7 @@ LOGIN = Endpoint(
     POST,
     "/login",
     body("login_body", models.LoginBody, doc="The api key.", required=True),
-    returns=value(models.LoginToken),
+    returns=value(models.LoginToken, secret=True),
     repeat=SAFE,
     summary="Exchange an api key for a token.",
     errors={403: "the api key is wrong"},
