@@ -364,7 +364,8 @@ class Endpoint:
         errors: What a status means here beyond its class, by status (documentation).
         changes: Name of the parameter whose job this operation sends on its way: what was seen of
             that job before is out of date afterwards.
-        cancels: Whether it does so by cancelling it.
+        starts: Whether that job is on its way afterwards, and needs no input.
+        cancels: Whether it is changed by being cancelled.
         note: A second paragraph for the docstring: what surprises.
     """
 
@@ -379,6 +380,7 @@ class Endpoint:
     recover: str
     errors: Mapping[int, str]
     changes: str | None
+    starts: bool
     cancels: bool
     note: str
 
@@ -395,6 +397,7 @@ class Endpoint:
         recover: str = "",
         errors: Mapping[int, str] = MappingProxyType({}),
         changes: str | None = None,
+        starts: bool = False,
         cancels: bool = False,
         note: str = "",
     ) -> None:
@@ -410,6 +413,7 @@ class Endpoint:
             recover,
             errors,
             changes,
+            starts,
             cancels,
             note,
         )
@@ -445,8 +449,8 @@ class Endpoint:
             return "a ONCE operation, and only that, says how to recover from a lost answer"
         if self.changes is not None and self.changes not in {p.name for p in self.params}:
             return f"changes names no parameter: {self.changes!r}"
-        if self.cancels and self.changes is None:
-            return "what cancels a job says which one it changes"
+        if (self.starts or self.cancels) and self.changes is None:
+            return "what starts or cancels a job says which one it changes"
         return None
 
 

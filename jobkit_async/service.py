@@ -449,18 +449,18 @@ class ServiceClient(Generic[JobT, DataT]):
         try:
             yield
         except OutcomeUnknown:
-            self._touch(key, cancels=False)
+            self._touch(key)
             raise
-        self._touch(key, cancels=row.cancels)
+        self._touch(key, starts=row.starts, cancels=row.cancels)
 
-    def _touch(self, key: Any, *, cancels: bool) -> None:
+    def _touch(self, key: Any, *, starts: bool = False, cancels: bool = False) -> None:
         if cancels:
             self._cancelled[key] = None
             if len(self._cancelled) > REMEMBERED:
                 self._cancelled.popitem(last=False)
         record = self._records.get(key)
         if record is not None:
-            record.touch(_now(), cancels=cancels)
+            record.touch(_now(), starts=starts, cancels=cancels)
             self.tracker.look_soon(key)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 from collections import deque
 from collections.abc import Iterable
@@ -136,9 +137,13 @@ class AsCompleted(Generic[JobT]):
     def __init__(self, jobs: Iterable[JobT]) -> None:
         self._ready: deque[Outcome[JobT]] = deque()
         self._waits: dict[JobT, Watch[Any]] = {}
-        self._bell: asyncio.Future[None] | None = None
-        for job in _handles(jobs):
-            self.add(job)
+        self._bell = asyncio.Event()
+        try:
+            for job in _handles(jobs):
+                self.add(job)
+        except BaseException:
+            self.close()
+            raise
 
     def __repr__(self) -> str:
         return f"<AsCompleted: {len(self._ready)} ready, {len(self._waits)} to come>"
@@ -163,23 +168,26 @@ class AsCompleted(Generic[JobT]):
             self._settle(handle, end)
             return
         handle._home.check()
-        self._waits[handle] = handle._watch(lambda verdict: self._settle(handle, verdict))
+        myself = weakref.ref(self)  # what is thrown away must not be kept by those it waits for
+
+        def notify(verdict: Verdict[Any]) -> None:
+            waiting = myself()
+            if waiting is not None:
+                waiting._settle(handle, verdict)
+
+        self._waits[handle] = handle._watch(notify)
 
     def _settle(self, job: JobT, verdict: Verdict[Any]) -> None:
         self._waits.pop(job, None)
         self._ready.append(_outcome(job, verdict))
-        self._ring()
-
-    def _ring(self) -> None:
-        if self._bell is not None and not self._bell.done():
-            self._bell.set_result(None)
+        self._bell.set()
 
     def close(self) -> None:
         """Stop waiting for what has not come yet. Can be repeated."""
         waits, self._waits = self._waits, {}
         for job, watch in waits.items():
             job._home.tracker.unwatch(watch)
-        self._ring()
+        self._bell.set()
 
     def __del__(self) -> None:
         # Left early without 'async with': nothing must go on being polled for nobody.
@@ -204,11 +212,8 @@ class AsCompleted(Generic[JobT]):
         while not self._ready:
             if not self._waits:
                 raise StopAsyncIteration
-            self._bell = asyncio.get_running_loop().create_future()
-            try:
-                await self._bell
-            finally:
-                self._bell = None
+            self._bell.clear()
+            await self._bell.wait()
         return self._ready.popleft()
 
 

@@ -51,19 +51,20 @@ class Vouching:
         for key, ask in asks.items():
             if key in ended:
                 continue
-            if key in carried or (ask.seen_at is not None and ask.seen_at >= since):
+            known = ask.alive_at is not None
+            if known and (key in carried or _or_never(ask.alive_at) >= since):
                 alive.add(key)
             else:
                 unsure.append(key)
         self._alive = alive
         self.looked_at = looked_at
-        return sorted(unsure, key=lambda key: _seen_at(asks[key]))
+        return sorted(unsure, key=lambda key: _or_never(asks[key].seen_at))
 
     def stalest(self, asks: Mapping[Key, Ask], ended: Collection[Key], count: int) -> list[Key]:
         """The awaited jobs that were last sighted longest ago: they might have been deleted."""
         rest = (key for key in asks if key not in ended)
-        return heapq.nsmallest(count, rest, key=lambda key: _seen_at(asks[key]))
+        return heapq.nsmallest(count, rest, key=lambda key: _or_never(asks[key].seen_at))
 
 
-def _seen_at(ask: Ask) -> float:
-    return float("-inf") if ask.seen_at is None else ask.seen_at
+def _or_never(at: float | None) -> float:
+    return float("-inf") if at is None else at

@@ -15,6 +15,7 @@ __all__ = ["Record", "RecordOf"]
 
 DataT = TypeVar("DataT")
 
+_ALIVE: Final = (JobState.PENDING, JobState.RUNNING)
 LAG: Final = 60.0
 """Seconds for which an unchanged job is taken for a late answer after a change of our own."""
 
@@ -30,6 +31,7 @@ class Record(Generic[DataT]):
         data: The newest full snapshot.
         data_at: When that was received.
         born: Loop time from which the job's age counts.
+        alive_at: Loop time as of which the job is known to be on its way, in need of nothing.
         touched_at: Loop time of our own last change to the job.
         cancelled: Whether this process has cancelled it.
         created_at: When the job was created, by the service's clock.
@@ -43,6 +45,7 @@ class Record(Generic[DataT]):
     data: DataT | None = attrs.field(default=None, repr=False)
     data_at: datetime | None = None
     born: float | None = None
+    alive_at: float | None = None
     touched_at: float | None = None
     cancelled: bool = False
     created_at: datetime | None = None
@@ -75,6 +78,7 @@ class Record(Generic[DataT]):
             sighting = attrs.evolve(sighting, state=JobState.CANCELLED)
         self.newest = sighting
         self.seen_at = asked_at
+        self.alive_at = asked_at if sighting.state in _ALIVE else None
         self.created_at = sighting.created_at or self.created_at
         if sighting.data is not None:
             self.data = sighting.data
@@ -89,17 +93,20 @@ class Record(Generic[DataT]):
         self._outdated = None
         return False
 
-    def touch(self, now: float, *, cancels: bool = False) -> None:
+    def touch(self, now: float, *, starts: bool = False, cancels: bool = False) -> None:
         """Note that this process has just changed the job: what was seen before is out of date.
 
         Args:
             now: Loop time.
+            starts: Whether the change has sent it on its way.
             cancels: Whether the change was to cancel it.
         """
         newest = self.newest
         if newest is not None and newest.mark is not None and not newest.final:
             self._outdated = (newest.raw_status, newest.mark)
         self.touched_at = now
+        if starts:
+            self.alive_at = now
         self.born = now
         self.cancelled = self.cancelled or cancels
 

@@ -154,6 +154,10 @@ class Polling:
             gap = math.sqrt(2.0 * self.delay_price * waited.age / waited.shared)
         else:
             gap = float(self.policy(waited))
+        return self.within(gap)
+
+    def within(self, gap: float) -> float:
+        """A gap, moved between the two intervals."""
         if not gap > self.min_interval:  # NaN included
             return self.min_interval
         return min(gap, self.max_interval)
@@ -187,7 +191,8 @@ class Schedule:
 
     def gap(self, waited: Waited) -> float:
         """Seconds from a look to the next, with jitter."""
-        return self._polling.gap(waited) * (1.0 + JITTER * (2.0 * self._rng.random() - 1.0))
+        jitter = 1.0 + JITTER * (2.0 * self._rng.random() - 1.0)
+        return self._polling.within(self._polling.gap(waited) * jitter)
 
     def add(self, key: Any, at: float) -> None:
         """Have a job looked at, at this loop time at the latest."""

@@ -62,6 +62,11 @@ class Ask(Protocol):
         ...
 
     @property
+    def alive_at(self) -> float | None:
+        """Loop time as of which the job is known to be on its way; None if it may need input."""
+        ...
+
+    @property
     def detail(self) -> bool:
         """Whether somebody watches the way and not only the end."""
         ...

@@ -21,6 +21,7 @@ from jobkit_async.polling.record import Record
 from jobkit_async.polling.schedule import Polling, Schedule, Waited
 from jobkit_async.polling.source import Key, Observed, Sighting, Source, fan_out
 from jobkit_async.polling.watch import LOST_LOOKS, Entry, Verdict, VerdictKind, Watch
+from jobkit_async.states import JobState
 
 __all__ = ["Tracker"]
 
@@ -28,14 +29,20 @@ _log = logging.getLogger("jobkit_async.polling")
 
 DataT = TypeVar("DataT")
 
+TICK: Final = 1e-6
+"""Seconds by which a look may come early: timers fire a tick of the loop's clock too soon."""
 SLICE: Final = 256
 """Jobs that are dealt with before the event loop gets its turn."""
 LAST_LOOK: Final = 5.0
 """The most seconds before a deadline that the last look leaves."""
+SHORTEST_TRIP: Final = 0.25
+"""What a round trip is taken to last at least, in seconds."""
 LONGEST_LOOK: Final = 60.0
 """The most seconds that a wait of a single look takes, where the service must not be asked yet."""
 LONGEST_BACKOFF: Final = 60.0
 """The longest pause in seconds that failures alone lead to."""
+ODD_WORDS: Final = 100
+"""Unknown status words that are remembered, so that each is logged once."""
 SINGLE_READS: Final = 200
 """The most jobs that are read one by one in a single look."""
 
@@ -56,11 +63,12 @@ class Tracker(Generic[DataT]):
         self._rng = polling.rng or random.Random()
         self._schedule = Schedule(polling, source.batch, self._rng)
         self._entries: dict[Key, Entry[DataT]] = {}
-        self._last_looks: list[tuple[float, int, Watch[DataT]]] = []
+        self._deadlines: list[tuple[float, int, Watch[DataT]]] = []
+        self._odd_words: set[str] = set()
         self._cost = 1.0  # requests that the last look took
         self._stale = 0
         self._order = itertools.count()
-        self._round_trip: float | None = None
+        self._round_trip = 0.0
         self._task: asyncio.Task[None] | None = None
         self._bell: asyncio.Future[None] | None = None
         self._closed = False
@@ -109,19 +117,16 @@ class Tracker(Generic[DataT]):
             return watch
         entry = self._entries.get(record.key)
         if entry is None:
-            entry = self._entries[record.key] = Entry(record)
             if record.born is None:
                 record.born = now
-            self._schedule.add(record.key, self._first_look(entry, now))
+            at = self._first_look(record, now)  # a policy that raises leaves nothing behind
+            entry = self._entries[record.key] = Entry(record)
+            self._schedule.add(record.key, at)
         entry.watches[watch] = None
-        if on_update is not None:
-            entry.told = None  # its first observation is news to it, and harmless to the others
         if timeout is not None:
             ends_at = now + (timeout or LONGEST_LOOK)
             watch.timer = loop.call_at(ends_at, self._expire, watch)
-            lead = min(LAST_LOOK, 2.0 * (self._round_trip or 0.25))
-            at = max(now, now + timeout - lead)
-            heapq.heappush(self._last_looks, (at, next(self._order), watch))
+            heapq.heappush(self._deadlines, (now + timeout, next(self._order), watch))
         self._ring()
         return watch
 
@@ -134,9 +139,9 @@ class Tracker(Generic[DataT]):
             watch.timer.cancel()
             watch.timer = None
             self._stale += 1
-            if self._stale > 64 and 2 * self._stale > len(self._last_looks):
-                self._last_looks = [look for look in self._last_looks if not look[2].over]
-                heapq.heapify(self._last_looks)
+            if self._stale > 64 and 2 * self._stale > len(self._deadlines):
+                self._deadlines = [entry for entry in self._deadlines if not entry[2].over]
+                heapq.heapify(self._deadlines)
                 self._stale = 0
         entry = self._entries.get(watch.record.key)
         if entry is not None and watch in entry.watches:
@@ -173,6 +178,7 @@ class Tracker(Generic[DataT]):
             self._task = asyncio.get_running_loop().create_task(
                 self._run(), context=contextvars.Context(), name=f"jobkit_async-{self._name}"
             )
+            self._task.add_done_callback(self._ended)
         elif self._bell is not None and not self._bell.done():
             self._bell.set_result(None)
 
@@ -180,25 +186,27 @@ class Tracker(Generic[DataT]):
         # A first breath, so that waits that begin together are looked at together.
         await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
-        try:
-            while self._entries:
-                now = loop.time()
-                while self._last_looks and self._last_looks[0][0] <= now:
-                    watch = heapq.heappop(self._last_looks)[2]
-                    if not watch.over:
-                        self._schedule.add(watch.record.key, now)
-                wake = self._schedule.wake()
-                if wake > now:
-                    await self._sleep(loop, min(wake, self._next_last_look()))
-                else:
-                    await self._look(loop, now, self._schedule.take(now))
-        except BaseException as error:
+        while self._entries:
+            now = loop.time()
+            soon = now + TICK
+            while self._next_last_look() <= soon:
+                self._schedule.add(heapq.heappop(self._deadlines)[2].record.key, now)
+            wake = self._schedule.wake()
+            if wake > soon:
+                await self._sleep(loop, min(wake, self._next_last_look()))
+            else:
+                await self._look(loop, now, self._schedule.take(soon))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """The loop is over: because nobody waits, or because it broke or was cancelled."""
+        self._task = None
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
             self._broken(error)
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            self._task = None
-            self._last_looks.clear()
+        elif self._entries:
+            self._ring()
+        if not self._entries:
+            self._deadlines.clear()
 
     async def _sleep(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
         self._bell = bell = loop.create_future()
@@ -211,9 +219,13 @@ class Tracker(Generic[DataT]):
                 timer.cancel()
 
     def _next_last_look(self) -> float:
-        while self._last_looks and self._last_looks[0][2].over:
-            heapq.heappop(self._last_looks)
-        return self._last_looks[0][0] if self._last_looks else float("inf")
+        """Loop time at which the next last look before a deadline is to leave."""
+        while self._deadlines and self._deadlines[0][2].over:
+            heapq.heappop(self._deadlines)
+        if not self._deadlines:
+            return float("inf")
+        trip = max(SHORTEST_TRIP, self._round_trip)
+        return self._deadlines[0][0] - min(LAST_LOOK, 2.0 * trip)
 
     async def _look(
         self, loop: asyncio.AbstractEventLoop, asked_at: float, keys: list[Key] | None
@@ -228,18 +240,24 @@ class Tracker(Generic[DataT]):
         except Exception as error:  # noqa: BLE001 - counted, and told when it lasts
             await self._take_failures(loop, dict.fromkeys(asks, error))
             self._pace(loop, 1)
+            skipped: set[Key] = set()
         else:
             self._measure(loop.time() - asked_at)
             self._cost = max(1.0, float(observed.cost))
-            await self._take(loop, asked_at, asks, observed)
+            skipped = await self._take(loop, asked_at, asks, observed)
             self._pace(loop, observed.cost)
         now = loop.time()
-        for entry in asks.values():
+        for key, entry in asks.items():
+            if key in skipped:
+                continue
             entry.looks += 1
             for watch in list(entry.watches):
                 if watch.once_after is not None and watch.once_after <= asked_at:
                     self._end(watch, Verdict(VerdictKind.TIMEOUT, entry.record.newest))
         self._plan(now, asks)
+        for key in skipped & self._entries.keys():
+            if any(watch.once_after is not None for watch in self._entries[key].watches):
+                self._schedule.add(key, now)
 
     async def _take(
         self,
@@ -247,7 +265,8 @@ class Tracker(Generic[DataT]):
         asked_at: float,
         asks: Mapping[Key, Entry[DataT]],
         observed: Observed[DataT],
-    ) -> None:
+    ) -> set[Key]:
+        """Take a look in; returns the jobs that it had to leave for the next."""
         ended = await self._take_sightings(loop, asked_at, asks, observed.seen)
         if ended:
             asked_at = loop.time()
@@ -258,15 +277,15 @@ class Tracker(Generic[DataT]):
             await self._take_results(loop, asked_at, asks, finals)
         missing = sorted(
             (key for key in observed.missing if key in asks),
-            key=lambda key: asks[key].seen_at or 0.0,
-        )[:SINGLE_READS]
+            key=lambda key: _seen_at(asks[key]),
+        )
         if missing:
             asked_at = loop.time()
-            await self._take_results(
-                loop, asked_at, asks, await fan_out(self._source.read, missing)
-            )
+            results = await fan_out(self._source.read, missing[:SINGLE_READS])
+            await self._take_results(loop, asked_at, asks, results)
         if observed.failed:
             await self._take_failures(loop, observed.failed)
+        return set(missing[SINGLE_READS:])
 
     async def _take_sightings(
         self,
@@ -330,12 +349,15 @@ class Tracker(Generic[DataT]):
         """Take one sighting in; returns whether its end still lacks a snapshot."""
         counted = entry.record.observe(sighting, asked_at=asked_at, now=now)
         if counted is None:
-            entry.failures = entry.misses = 0
+            entry.failures = entry.misses = entry.refusals = 0
             return False
-        if entry.is_news(counted):
-            for watch in list(entry.watches):
-                if watch.on_update is not None:
-                    _call(watch.on_update, counted)
+        if counted.state is JobState.UNKNOWN and counted.raw_status not in self._odd_words:
+            if len(self._odd_words) < ODD_WORDS:
+                self._odd_words.add(counted.raw_status)
+            _log.warning("unknown job status %r", counted.raw_status)
+        for watch in list(entry.watches):
+            if watch.on_update is not None and watch.is_news(counted):
+                _call(watch.on_update, counted)
         self._decide(entry, entry.saw(counted, now, self._polling))
         return counted.state.ended and counted.data is None
 
@@ -366,14 +388,13 @@ class Tracker(Generic[DataT]):
 
     # -- pace
 
-    def _first_look(self, entry: Entry[DataT], now: float) -> float:
+    def _first_look(self, record: Record[DataT], now: float) -> float:
         """When to look at a job that somebody begins to wait for."""
-        record = entry.record
-        known_at = max(record.seen_at or -1.0, record.touched_at or -1.0)
-        if known_at < 0.0 or record.born is None:
+        known = [at for at in (record.seen_at, record.touched_at) if at is not None]
+        if not known:
             return now
-        age = max(0.0, known_at - record.born)
-        return max(now, known_at + self._schedule.gap(self._waited(age, looks=0)))
+        age = max(0.0, max(known) - _born(record, now))
+        return max(now, max(known) + self._schedule.gap(self._waited(age, looks=0)))
 
     def _waited(self, age: float, *, looks: int) -> Waited:
         batch = self._source.batch
@@ -390,7 +411,7 @@ class Tracker(Generic[DataT]):
         grace = max(floor, self._polling.lost_after / LOST_LOOKS)
         if self._source.batch is None:
             # What counts is the sum of the hazards, 1/age each: one request serves all.
-            ages = [max(now - (entry.record.born or now), floor) for entry in rest]
+            ages = [max(now - _born(entry.record, now), floor) for entry in rest]
             age = len(ages) / sum(1.0 / age for age in ages)
             gap = self._schedule.gap(self._waited(age, looks=min(e.looks for e in rest)))
             if any(entry.misses for entry in rest):
@@ -399,7 +420,7 @@ class Tracker(Generic[DataT]):
             self._schedule.looked_at_all(now + gap)
             return
         for entry in rest:
-            age = max(0.0, now - (entry.record.born or now))
+            age = max(0.0, now - _born(entry.record, now))
             gap = self._schedule.gap(self._waited(age, looks=entry.looks))
             if entry.misses:
                 gap = min(gap, grace)
@@ -411,12 +432,22 @@ class Tracker(Generic[DataT]):
             self._schedule.close_gate(loop.time() + cost / self._polling.max_rps)
 
     def _measure(self, seconds: float) -> None:
-        known = self._round_trip
-        self._round_trip = seconds if known is None else known + 0.25 * (seconds - known)
+        known = self._round_trip or seconds
+        self._round_trip = known + 0.25 * (seconds - known)
+
+
+def _born(record: Record[Any], now: float) -> float:
+    """Loop time from which a job's age counts."""
+    return now if record.born is None else record.born
 
 
 def _backoff(failures: int) -> float:
     return min(LONGEST_BACKOFF, 0.5 * 2.0 ** min(failures, 10)) if failures else 0.0
+
+
+def _seen_at(entry: Entry[Any]) -> float:
+    """When a job was last sighted; those never seen come first."""
+    return float("-inf") if entry.seen_at is None else entry.seen_at
 
 
 def _call(function: Callable[[Any], None], value: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
@@ -17,8 +16,6 @@ from jobkit_async.polling.source import Sighting
 from jobkit_async.states import JobState
 
 __all__ = ["LOST_LOOKS", "Entry", "Verdict", "VerdictKind", "Watch"]
-
-_log = logging.getLogger("jobkit_async.polling")
 
 DataT = TypeVar("DataT")
 
@@ -70,7 +67,16 @@ class Verdict(Generic[DataT]):
 class Watch(Generic[DataT]):
     """One waiter's interest in one job; made by :meth:`Tracker.watch`."""
 
-    __slots__ = ("keep_input", "notify", "on_update", "once_after", "over", "record", "timer")
+    __slots__ = (
+        "_told",
+        "keep_input",
+        "notify",
+        "on_update",
+        "once_after",
+        "over",
+        "record",
+        "timer",
+    )
 
     def __init__(
         self,
@@ -88,6 +94,15 @@ class Watch(Generic[DataT]):
         self.once_after = once_after
         self.over = False
         self.timer: asyncio.TimerHandle | None = None
+        self._told: tuple[Any, ...] | None = None
+
+    def is_news(self, sighting: Sighting[DataT]) -> bool:
+        """Whether this differs from what was told last; it counts as told from now on."""
+        news = (sighting.state, sighting.raw_status, sighting.progress, sighting.message)
+        if news == self._told:
+            return False
+        self._told = news
+        return True
 
 
 @attrs.define(eq=False)
@@ -106,7 +121,7 @@ class Entry(Generic[DataT]):
     missing_since: float = 0.0
     odd_word: str | None = None
     odd_since: float = 0.0
-    told: tuple[Any, ...] | None = None
+    refusals: int = 0
 
     @property
     def seen_at(self) -> float | None:
@@ -114,21 +129,18 @@ class Entry(Generic[DataT]):
         return self.record.seen_at
 
     @property
+    def alive_at(self) -> float | None:
+        """Loop time as of which the job is known to be on its way; None if it may need input."""
+        return self.record.alive_at
+
+    @property
     def detail(self) -> bool:
         """Whether somebody watches the way and not only the end."""
         return any(watch.on_update is not None for watch in self.watches)
 
-    def is_news(self, sighting: Sighting[DataT]) -> bool:
-        """Whether this differs from what was told last; it counts as told from now on."""
-        news = (sighting.state, sighting.raw_status, sighting.progress, sighting.message)
-        if news == self.told:
-            return False
-        self.told = news
-        return True
-
     def saw(self, sighting: Sighting[DataT], now: float, polling: Polling) -> Verdict[DataT] | None:
         """The job was sighted; an end counts once its snapshot is there."""
-        self.failures = self.misses = 0
+        self.failures = self.misses = self.refusals = 0
         state = sighting.state
         if state is JobState.UNKNOWN:
             return self._saw_odd_word(sighting, now, polling)
@@ -145,7 +157,6 @@ class Entry(Generic[DataT]):
         word = sighting.raw_status
         if self.odd_word != word:
             self.odd_word, self.odd_since = word, now
-            _log.warning("unknown job status %r", word)
         lasted = now - self.odd_since
         if lasted < polling.unknown_after:
             return None
@@ -154,7 +165,7 @@ class Entry(Generic[DataT]):
 
     def missed(self, now: float, polling: Polling) -> Verdict[DataT] | None:
         """The service does not know the job: grace first, then a verdict."""
-        self.failures = 0
+        self.failures = self.refusals = 0
         if self.record.cancelled:
             return Verdict(VerdictKind.CANCELLED, self.record.gone())
         if self.misses == 0:
@@ -175,8 +186,11 @@ class Entry(Generic[DataT]):
             self.failing_since = now
         self.failures += 1
         lasted = now - self.failing_since
-        refused = isinstance(error, Unauthorized | Forbidden) and self.failures >= REFUSALS
-        if not refused and (self.failures < FAILURES or lasted < polling.give_up_after):
+        refused = isinstance(error, Unauthorized | Forbidden)
+        self.refusals = self.refusals + 1 if refused else 0
+        if self.refusals < REFUSALS and (
+            self.failures < FAILURES or lasted < polling.give_up_after
+        ):
             return None
         problem = f"{self.failures} looks in a row failed, over {lasted:.0f} s: {error}"
         return Verdict(VerdictKind.GAVE_UP, newest, problem, error)

@@ -102,6 +102,7 @@ SUBMIT_JOB = Endpoint(
     returns=value(models.SubmitJob200Response, envelope=True),
     repeat=ONCE,
     changes="job_id",
+    starts=True,
     recover="get_job() shows a status beyond 'loaded' if the job was submitted",
     summary="Queue a job whose data has been uploaded.",
     errors={400: "the job has no data yet, or was submitted before"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, cast
 
-from jobkit_async.errors import BadRequest, InvalidArgument
+from jobkit_async.errors import BadRequest, InvalidArgument, NotFound
 from jobkit_async.job import Job
 from jobkit_async.services.bsubio import endpoints, models
 from jobkit_async.states import JobState
@@ -78,9 +78,13 @@ class BsubioJob(Job[models.Job]):
     async def _cancel(self) -> None:
         try:
             await self._home.call(endpoints.CANCEL_JOB, self.id)
-        except BadRequest:
+        except (BadRequest, NotFound):
             sighting = await self._look_for_end()
-            if sighting is None or sighting.state is JobState.CANCELLED:
+            if sighting is None:
+                if self._record.cancelled:
+                    return
+                raise
+            if sighting.state is JobState.CANCELLED:
                 return
             if sighting.state.ended:
                 self._ended()

@@ -1,9 +1,10 @@
 """How bsub.io's jobs are observed: by what has ended since the last look.
 
 There is no request for given ids, and a listing shows at most 100 jobs. So a look asks for 100
-finished and 100 failed jobs: its cost follows the endings, not the jobs that are awaited. Where
-more have ended than a listing shows, its ``total`` has grown by more than the ids that are new;
-then the awaited jobs are read one by one.
+finished and 100 failed jobs: its cost follows the endings, not the jobs that are awaited. If a
+listing shows the newest endings first, it shows all of them back to its oldest; otherwise more have
+ended than it shows if its ``total`` has grown by more than the ids that are new. Whoever may have
+ended unseen is read one by one.
 """
 
 from __future__ import annotations
@@ -195,13 +196,13 @@ class BsubioSource:
         """Loop time from which on a page of endings shows every ending; infinity if unknown."""
         if page.complete:
             return float("-inf")
-        before, looked_at = self._pages.get(status), self._vouching.looked_at
-        if before is not None and looked_at is not None:
-            grown = page.total - before.total
-            return looked_at if grown <= len(page.ids - before.ids) else float("inf")
         oldest = page.oldest_end()
         now = asyncio.get_running_loop().time()
         service_now = self._call.transport.service_time(now)
-        if oldest is None or service_now is None:
+        if oldest is not None and service_now is not None:
+            return now - (service_now - oldest.timestamp()) + MARGIN
+        before, looked_at = self._pages.get(status), self._vouching.looked_at
+        if before is None or looked_at is None:
             return float("inf")
-        return now - (service_now - oldest.timestamp()) + MARGIN
+        grown = page.total - before.total
+        return looked_at if grown <= len(page.ids - before.ids) else float("inf")

@@ -81,9 +81,11 @@ class EcotaxaJob(Job[models.JobModel]):
         await self._home.call(endpoints.ERASE_JOB, self.id)
         after = await self._look_for_end()
         if after is None:
+            if before.state is JobState.PENDING:
+                return  # servers of 2023 remove at once what has not started
             self._ended(
                 f"{self._name} ended just as it was to be cancelled, and the cancellation, "
                 "coming too late, has removed it"
             )
-        if after.state is JobState.SUCCEEDED:
+        if after.state in (JobState.SUCCEEDED, JobState.FAILED):
             self._ended()

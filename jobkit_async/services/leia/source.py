@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from jobkit_async import codec
-from jobkit_async.errors import ApiError, BadRequest, JobkitError, NotFound, ServerError, api_error
+from jobkit_async.errors import ApiError, JobkitError, NotFound, api_error
 from jobkit_async.polling.record import Record, RecordOf
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
 from jobkit_async.request import arguments
@@ -48,6 +48,10 @@ SMALLEST_CHUNK: Final = 256
 """Bytes of ids below which an URL is not shortened any further."""
 FEW: Final = 4
 """So many full snapshots are read one by one; more come from the listing."""
+QUARTERS: Final = 4
+"""So many parts of a chunk that are all refused end the search for the odd id among them."""
+TOO_LONG: Final = 414
+"""The status of an answer to an URL that is too long."""
 PARALLEL: Final = 4
 """Requests for statuses that are under way at once."""
 
@@ -93,6 +97,7 @@ class LeiaSource:
         self._records = records
         self._guess = guess
         self._chunk_bytes = CHUNK_BYTES
+        self._shuffles = False
 
     @property
     def batch(self) -> int | None:
@@ -181,13 +186,14 @@ class LeiaSource:
             groups[record.scope].append(key)
         alone = groups.pop(None, [])
         look = _Look()
-        chunks = [
-            (submitter, chunk)
-            for submitter, keys in groups.items()
-            if submitter is not None
-            for chunk in self._chunks(keys)
-        ]
-        await fan_out(lambda chunk: self._statuses(look, *chunk), chunks, limit=PARALLEL)
+        chunks: list[tuple[str, tuple[Key, ...]]] = []
+        for submitter, keys in groups.items():
+            if self._shuffles:
+                self._call.rng.shuffle(keys)
+            if submitter is not None:
+                chunks += [(submitter, chunk) for chunk in self._chunks(keys)]
+        self._shuffles = False
+        await fan_out(lambda chunk: self._chunk(look, *chunk), chunks, limit=PARALLEL)
         return Observed(
             seen=look.seen,
             missing=[*alone, *look.missing],
@@ -210,26 +216,48 @@ class LeiaSource:
             chunks.append(tuple(chunk))
         return chunks
 
-    async def _statuses(self, look: _Look, submitter: str, keys: tuple[Key, ...]) -> None:
-        """Ask for one chunk; what fails as a whole is cut in two."""
+    async def _chunk(self, look: _Look, submitter: str, keys: tuple[Key, ...]) -> None:
+        """Ask for one chunk; where it is refused as a whole, find the ids that spoil it."""
+        parts = [keys]
+        while parts:
+            errors = await asyncio.gather(*(self._ask(look, submitter, part) for part in parts))
+            refused = [
+                (part, error)
+                for part, error in zip(parts, errors, strict=True)
+                if error is not None
+            ]
+            # Where every quarter is refused it is not for one odd id: the service refuses all, or
+            # there are many. The next look mixes them, so that a part without any turns up.
+            hopeless = len(refused) == len(parts) >= QUARTERS
+            self._shuffles = self._shuffles or hopeless
+            parts = []
+            for part, error in refused:
+                guessed = not any(self._records(key).scope_sure for key in part)
+                if isinstance(error, NotFound) and (hopeless or guessed or len(part) == 1):
+                    look.missing.extend(part)
+                elif hopeless or len(part) == 1:
+                    look.failed.update(dict.fromkeys(part, error))
+                else:
+                    parts += [part[: len(part) // 2], part[len(part) // 2 :]]
+
+    async def _ask(self, look: _Look, submitter: str, keys: tuple[Key, ...]) -> ApiError | None:
+        """Ask for the statuses of some jobs.
+
+        Returns:
+            The error, if it may be the fault of a single id among them.
+        """
         look.cost += 1
+        row = endpoints.ADMIN_GET_JOB_STATUSES
         try:
-            row = endpoints.ADMIN_GET_JOB_STATUSES
             answer = await self._call.answer(row, submitter, keys)
             words = codec.decode(answer.body, dict[str, Any], operation=row.name)
-        except (BadRequest, NotFound, ServerError) as error:
-            await self._isolate(look, submitter, keys, error)
-            return
-        except ApiError as error:
-            if error.status == 414 and len(keys) > 1:
-                self._chunk_bytes = max(SMALLEST_CHUNK, self._chunk_bytes // 2)
-                await self._halve(look, submitter, keys)
-            else:
-                look.failed.update(dict.fromkeys(keys, error))
-            return
         except Exception as error:  # noqa: BLE001 - belongs to these jobs only
+            if isinstance(error, ApiError) and error.status == TOO_LONG:
+                self._chunk_bytes = max(SMALLEST_CHUNK, self._chunk_bytes // 2)
+            if isinstance(error, ApiError) and _may_be_one_id(error):
+                return error
             look.failed.update(dict.fromkeys(keys, error))
-            return
+            return None
         for key in keys:
             word = words.get(key)
             if isinstance(word, str):
@@ -237,28 +265,13 @@ class LeiaSource:
                 self._records(key).scope_sure = True
             else:
                 look.missing.append(key)
+        return None
 
-    async def _isolate(
-        self, look: _Look, submitter: str, keys: tuple[Key, ...], error: ApiError
-    ) -> None:
-        guessed = not any(self._records(key).scope_sure for key in keys)
-        if isinstance(error, NotFound) and (len(keys) == 1 or guessed):
-            look.missing.extend(keys)
-        elif len(keys) == 1 or getattr(error, "retry_after", None) is not None:
-            look.failed.update(dict.fromkeys(keys, error))
-        elif isinstance(error, ServerError) and error.status != 500:
-            look.failed.update(
-                dict.fromkeys(keys, error)
-            )  # the service, and not an id, is at fault
-        else:
-            await self._halve(look, submitter, keys)
 
-    async def _halve(self, look: _Look, submitter: str, keys: tuple[Key, ...]) -> None:
-        middle = len(keys) // 2
-        await asyncio.gather(
-            self._statuses(look, submitter, keys[:middle]),
-            self._statuses(look, submitter, keys[middle:]),
-        )
+def _may_be_one_id(error: ApiError) -> bool:
+    """Whether a single odd id, or their number, can be why many were refused."""
+    hint: float | None = getattr(error, "retry_after", None)
+    return error.status in (400, 404, TOO_LONG, 422, 500) and hint is None
 
 
 class _Look:

@@ -117,7 +117,7 @@ class VidispineSource:
         self._call = call
         self._all_users = all_users
         self._vouching = Vouching()
-        self._swept_at = float("-inf")
+        self._swept_at: float | None = None
 
     @property
     def batch(self) -> int | None:
@@ -146,16 +146,16 @@ class VidispineSource:
         unsure = self._vouching.settle(asks, seen, since=since, looked_at=looked_at)
         wanted = [key for key, ask in asks.items() if ask.detail and key not in seen]
         wanted = list(dict.fromkeys([*wanted, *unsure]))
-        if looked_at - self._swept_at >= SWEEP_EVERY and self._swept_at > float("-inf"):
+        if self._swept_at is None:
+            self._swept_at = looked_at
+        elif looked_at - self._swept_at >= SWEEP_EVERY:
+            self._swept_at = looked_at
             wanted = [key for key in asks if key not in seen]
         if len(wanted) > MANY:
-            self._swept_at = looked_at
             found, pages = await self._sweep(set(wanted), asks)
             seen.update(found)
             wanted = [key for key in wanted if key not in found]
             cost += pages
-        elif self._swept_at == float("-inf"):
-            self._swept_at = looked_at
         return Observed(seen=seen, missing=wanted, cost=cost + len(wanted))
 
     async def _endings(
@@ -165,7 +165,7 @@ class VidispineSource:
         service_now = self._call.transport.service_time(looked_at)
         if service_now is None:
             return {}, float("inf"), 0
-        known = [ask.seen_at for ask in asks.values() if ask.seen_at is not None]
+        known = [ask.alive_at for ask in asks.values() if ask.alive_at is not None]
         before = self._vouching.looked_at
         since = (
             max(min(known, default=looked_at), looked_at - FARTHEST) if before is None else before
