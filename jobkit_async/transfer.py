@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from email.message import EmailMessage
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Protocol, Self, TypeAlias, cast
+from typing import IO, Any, BinaryIO, Final, Protocol, Self, TypeAlias, cast
 from uuid import uuid4
 
 import anyio
@@ -65,6 +65,14 @@ class Cargo:
         argument: Name of the operation's argument, for errors.
         content: What the caller passed.
 
+    Attributes:
+        argument: Name of the operation's argument.
+        name: File name to give to the service.
+        content_type: Media type.
+        failure: How reading the source failed, if it did.
+        spent: Whether the source has been read to its end, or as far as it went.
+        moved_at: Loop time at which the last bytes were taken from it.
+
     Raises:
         InvalidArgument: It is none of the kinds that can be uploaded, or its name is no file name.
     """
@@ -79,7 +87,9 @@ class Cargo:
         self._file: BinaryIO | None = None
         self._stream: AsyncIterable[bytes] | None = None
         self._start = 0
-        self._spent = False
+        self._opened: IO[Any] | None = None
+        self.spent = False
+        self.moved_at = 0.0
         name: object = "file"
         if isinstance(data, bytes | bytearray | memoryview):
             self._data = bytes(data)
@@ -166,40 +176,70 @@ class Cargo:
         file.seek(self._start)
         return max(0, end - self._start)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self, size: int | None) -> AsyncIterator[bytes]:
         """The bytes, from the start at each call.
 
+        Args:
+            size: How many were announced; None if their number was left open.
+
         Raises:
-            InvalidArgument: The source has been spent by an earlier call and cannot be rewound.
+            InvalidArgument: The source cannot be rewound, yields something else than bytes, or
+                ends before the number that was announced.
         """
-        if self._spent and not self.rewindable:
-            raise InvalidArgument(self.argument, "the source was read before; it can't be rewound")
-        self._spent = True
         try:
+            if self.spent and not self.rewindable:
+                raise InvalidArgument(self.argument, "it was read before, and can't be rewound")
+            self.spent = False
+            left = size
             async for chunk in self._read():
-                if chunk:
-                    yield chunk
+                if not isinstance(chunk, bytes | bytearray | memoryview):
+                    raise InvalidArgument(
+                        self.argument, f"the source yields {type(chunk).__name__}, not bytes"
+                    )
+                part = bytes(chunk if left is None else chunk[:left])
+                left = None if left is None else left - len(part)
+                self.moved_at = asyncio.get_running_loop().time()
+                if part:
+                    yield part
+                if left == 0:
+                    break
+            if left:
+                raise InvalidArgument(self.argument, f"the file has shrunk by {left} bytes")
         except Exception as error:
             self.failure = error
             raise
+        finally:
+            self.spent = True
+            self.close()
 
-    async def _read(self) -> AsyncIterator[bytes]:
+    def close(self) -> None:
+        """Close the file that a path led to; the caller's own stays open."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+    async def _read(self) -> AsyncIterator[Any]:
         if self._data is not None:
             view = memoryview(self._data)
             for start in range(0, len(view), CHUNK):
-                yield bytes(view[start : start + CHUNK])
-        elif self._path is not None:
-            async with await anyio.open_file(self._path, "rb") as file:
-                while chunk := await file.read(CHUNK):
-                    yield chunk
+                yield view[start : start + CHUNK]
         elif self._stream is not None:
             async for chunk in self._stream:
                 yield chunk
-        elif self._file is not None:
+        else:
+            file = await self._readable()
+            while chunk := await anyio.to_thread.run_sync(file.read, CHUNK):
+                yield chunk
+
+    async def _readable(self) -> IO[bytes]:
+        """The file to read from, at the position to begin at."""
+        if self._file is not None:
             if self._file.seekable():
                 await anyio.to_thread.run_sync(self._file.seek, self._start)
-            while chunk := await anyio.to_thread.run_sync(self._file.read, CHUNK):
-                yield chunk
+            return self._file
+        assert self._path is not None  # noqa: S101 - it is one of four
+        self._opened = opened = await anyio.to_thread.run_sync(self._path.open, "rb")
+        return cast(IO[bytes], opened)
 
 
 def _is_text(file: Any) -> bool:
@@ -327,7 +367,7 @@ class Download:
         target = anyio.Path(path)
         if await target.is_dir():
             target = target / (self.filename or "download")
-        part = target.with_name(f".{target.name[:200]}.{uuid4().hex}.part")
+        part = target.with_name(f".{uuid4().hex}.part")
         try:
             async with await anyio.open_file(part, "wb") as file:
                 async for chunk in self:

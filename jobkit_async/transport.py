@@ -13,18 +13,22 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import aiohttp
 import attrs
 from aiohttp import payload
 from yarl import URL
 
+from jobkit_async.calls import Calls
+from jobkit_async.endpoint import Repeat
 from jobkit_async.errors import (
     AnswerTooLarge,
     ClientClosed,
     ConnectFailed,
     ConnectionLost,
     InvalidArgument,
+    JobkitError,
     OutcomeUnknown,
     RequestTimeout,
     TransportError,
@@ -40,10 +44,12 @@ _log = logging.getLogger("jobkit_async.transport")
 
 CONNECT_TIMEOUT: Final = 15.0
 """The most seconds that it may take to connect."""
+_FOREIGN: Final = (aiohttp.ClientError, OSError, EOFError)
+"""What aiohttp raises when something went wrong on the way; anything else is raised as it is."""
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class _Lost(Exception):
+class _Lost(ConnectionError):
     """A connection that broke while a request that must not be repeated was on it."""
 
 
@@ -59,6 +65,21 @@ async def _never_again(
         if isinstance(error, TimeoutError):
             raise
         raise _Lost(type(error).__name__) from error
+
+
+def _ours_alone(authorization: str | None) -> Any:
+    """A middleware that sends our Authorization header, or none, whatever stands there."""
+
+    async def middleware(
+        request: aiohttp.ClientRequest,
+        handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
+    ) -> aiohttp.ClientResponse:
+        request.headers.pop("Authorization", None)
+        if authorization is not None:
+            request.headers["Authorization"] = authorization
+        return await handler(request)
+
+    return middleware
 
 
 class Reply:
@@ -82,8 +103,15 @@ class Reply:
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, decompressed, in chunks as they come."""
         try:
-            async for chunk in self._response.content.iter_any():
+            chunks = self._response.content.iter_any()
+            while True:
+                with self._transport.calls.under_way():
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    break
                 yield chunk
+        except GeneratorExit:
+            raise
         except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
             self._transport.translate(self._request, error, answered=True)
 
@@ -93,6 +121,8 @@ class Reply:
             self._response.release()
         else:
             self._response.close()
+        if isinstance(self._request.body, Cargo):
+            self._request.body.close()
 
 
 class _Sized(payload.AsyncIterablePayload):
@@ -140,6 +170,8 @@ class Transport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._clock = Clock()
+        self._replies: WeakSet[Reply] = WeakSet()
+        self.calls: Final = Calls()
 
     @property
     def closed(self) -> bool:
@@ -176,6 +208,9 @@ class Transport:
     async def aclose(self) -> None:
         """Close for good; calls that are under way end with :class:`ClientClosed`."""
         self.shut()
+        self.calls.end(lambda: ClientClosed("the client was closed during the call"))
+        for reply in list(self._replies):
+            reply.close()
         if self._own and self._session is not None:
             await self._session.close()
 
@@ -258,26 +293,33 @@ class Transport:
         session = cast(aiohttp.ClientSession, self._session)
         if session.closed:
             raise ClientClosed("the session was closed")
-        uploads = isinstance(request.body, Cargo)
-        streams = uploads or request.row.returns.kind == "bytes"
+        cargo = request.body if isinstance(request.body, Cargo) else None
+        streams = cargo is not None or request.row.returns.kind == "bytes"
         started = time.monotonic()
         try:
-            response = await session.request(
-                request.row.method,
-                URL(self.base_url + request.target, encoded=True),
-                data=await _body(request),
-                headers={"User-Agent": self._user_agent, **request.headers, **headers},
-                skip_auto_headers=() if request.body is not None else ("Content-Type",),
-                allow_redirects=False,
-                raise_for_status=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=None if streams else timeout,
-                    sock_connect=min(CONNECT_TIMEOUT, timeout),
-                    sock_read=timeout,
-                ),
-                middlewares=self._middlewares(session, request),
-            )
+            with self.calls.under_way(_stall(cargo, timeout) if cargo is not None else None):
+                response = await session.request(
+                    request.row.method,
+                    URL(self.base_url + request.target, encoded=True),
+                    data=await _body(request),
+                    skip_auto_headers=() if request.body is not None else ("Content-Type",),
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    auto_decompress=True,
+                    timeout=aiohttp.ClientTimeout(
+                        total=None if streams else timeout,
+                        sock_connect=min(CONNECT_TIMEOUT, timeout),
+                        sock_read=timeout,
+                    ),
+                    **self._identified(
+                        session,
+                        request,
+                        {"User-Agent": self._user_agent, **request.headers, **headers},
+                    ),
+                )
         except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
+            if cargo is not None:
+                cargo.close()
             _log.debug(
                 "%s %s: %s after %.3f s",
                 request.row.method,
@@ -294,16 +336,28 @@ class Transport:
             response.status,
             time.monotonic() - started,
         )
-        return Reply(self, request, response)
+        reply = Reply(self, request, response)
+        self._replies.add(reply)
+        return reply
 
-    def _middlewares(
-        self, session: aiohttp.ClientSession, request: Request
-    ) -> tuple[Any, ...] | None:
-        if not request.once:
-            return None
+    def _identified(
+        self, session: aiohttp.ClientSession, request: Request, headers: dict[str, str]
+    ) -> dict[str, Any]:
+        """The headers, and the middlewares where some are due."""
+        own: list[Any] = []
+        if request.row.repeat is not Repeat.SAFE:
+            own.append(_never_again)
+        if session.trust_env:
+            # aiohttp would add credentials of a .netrc file, or stumble over ours beside them.
+            own.append(_ours_alone(headers.pop("Authorization", None)))
+        if not own:
+            return {"headers": headers}
         # A request's middlewares take the place of the session's, which aiohttp does not show;
         # the caller's are to stay.
-        return (*getattr(session, "_middlewares", ()), _never_again)
+        return {
+            "headers": headers,
+            "middlewares": (*getattr(session, "_middlewares", ()), *own),
+        }
 
     def _learn(self, response: aiohttp.ClientResponse) -> None:
         date = http_date(response.headers.get("Date"))
@@ -326,12 +380,14 @@ class Transport:
             raise error
         if self._closed or (self._session is not None and self._session.closed):
             raise ClientClosed(f"{name}: the client was closed during the call") from error
+        if not isinstance(error, _FOREIGN):
+            raise error
         cargo = request.body if isinstance(request.body, Cargo) else None
         if cargo is not None and cargo.failure is not None and not answered:
             raise InvalidArgument(
                 cargo.argument, f"reading it failed: {cargo.failure}"
             ) from cargo.failure
-        if isinstance(error, TransportError | InvalidArgument):
+        if isinstance(error, JobkitError):
             raise error
         if isinstance(
             error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
@@ -340,7 +396,8 @@ class Transport:
                 f"{name}: no connection to {urlsplit(self.base_url).netloc}: {_cause(error)}",
                 operation=name,
             ) from error
-        if request.once and not answered:
+        lost = answered and isinstance(error, TimeoutError)  # it began to answer, and went silent
+        if request.once and (lost or not answered):
             raise OutcomeUnknown(
                 f"{name}: the answer was lost, so it may or may not have taken effect; "
                 f"{request.row.recover}",
@@ -348,11 +405,9 @@ class Transport:
             ) from error
         if isinstance(error, TimeoutError):
             raise RequestTimeout(f"{name}: no answer in time", operation=name) from error
-        if isinstance(error, aiohttp.ClientError | OSError | EOFError):
-            raise ConnectionLost(
-                f"{name}: the connection was lost ({type(error).__name__})", operation=name
-            ) from error
-        raise error
+        raise ConnectionLost(
+            f"{name}: the connection was lost ({type(error).__name__})", operation=name
+        ) from error
 
 
 def _cause(error: BaseException) -> str:
@@ -365,15 +420,28 @@ def _shown(request: Request) -> str:
     return blot(request.target, request.secrets)
 
 
+def _stall(cargo: Cargo, timeout: float) -> Callable[[], float | None]:
+    """Seconds until an upload has stalled, unless the server takes more of it."""
+    loop = asyncio.get_running_loop()
+    cargo.moved_at = loop.time()
+
+    def left() -> float | None:
+        if cargo.spent:
+            return timeout  # it has been sent: what is awaited now is the answer
+        return max(0.0, cargo.moved_at + timeout - loop.time())
+
+    return left
+
+
 async def _body(request: Request) -> Any:
     cargo = request.body
     if not isinstance(cargo, Cargo):
         return cargo
     size = await cargo.size()
     if request.part is None:
-        return _Sized(cargo.chunks(), size, content_type="application/octet-stream")
+        return _Sized(cargo.chunks(size), size, content_type="application/octet-stream")
     form = aiohttp.MultipartWriter("form-data")
-    part = form.append(_Sized(cargo.chunks(), size, content_type=cargo.content_type))
+    part = form.append(_Sized(cargo.chunks(size), size, content_type=cargo.content_type))
     part.set_content_disposition(
         "form-data", quote_fields=False, name=request.part, filename=cargo.name
     )

@@ -15,13 +15,17 @@ they end comes from a seeded planner. pytest finds the fixtures ``fake_bsubio``,
 
 from __future__ import annotations
 
-from jobkit_async.fakes.ledger import Ending, Event, Ledger
-from jobkit_async.fakes.server import FakeServer, Seen
-from jobkit_async.fakes.timeline import Plan, Planner, drawn
-from jobkit_async.services.bsubio.fake import FakeBsubio
-from jobkit_async.services.ecotaxa.fake import FakeEcotaxa
-from jobkit_async.services.leia.fake import FakeLeia
-from jobkit_async.services.vidispine.fake import FakeVidispine
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobkit_async.fakes.ledger import Ending, Event, Ledger
+    from jobkit_async.fakes.server import FakeServer, Seen
+    from jobkit_async.fakes.timeline import Plan, Planner, drawn
+    from jobkit_async.services.bsubio.fake import FakeBsubio
+    from jobkit_async.services.ecotaxa.fake import FakeEcotaxa
+    from jobkit_async.services.leia.fake import FakeLeia
+    from jobkit_async.services.vidispine.fake import FakeVidispine
 
 __all__ = [
     "Ending",
@@ -37,3 +41,30 @@ __all__ = [
     "Seen",
     "drawn",
 ]
+
+_HOME_OF = {
+    "Ending": "fakes.ledger",
+    "Event": "fakes.ledger",
+    "FakeBsubio": "services.bsubio.fake",
+    "FakeEcotaxa": "services.ecotaxa.fake",
+    "FakeLeia": "services.leia.fake",
+    "FakeServer": "fakes.server",
+    "FakeVidispine": "services.vidispine.fake",
+    "Ledger": "fakes.ledger",
+    "Plan": "fakes.timeline",
+    "Planner": "fakes.timeline",
+    "Seen": "fakes.server",
+    "drawn": "fakes.timeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when touched: pytest imports this package for its plugin at every start.
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"jobkit_async.{_HOME_OF[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

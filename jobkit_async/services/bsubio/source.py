@@ -196,13 +196,18 @@ class BsubioSource:
         """Loop time from which on a page of endings shows every ending; infinity if unknown."""
         if page.complete:
             return float("-inf")
+        since = float("inf")
         oldest = page.oldest_end()
+        before, looked_at = self._pages.get(status), self._vouching.looked_at
+        if before is not None and looked_at is not None:
+            new = page.ids - before.ids
+            if oldest is None:
+                joined = page.total - before.total <= len(new)
+            else:  # newest first: whatever is newer than a job that was there before is shown
+                joined = len(new) < len(page.rows)
+            since = looked_at if joined else since
         now = asyncio.get_running_loop().time()
         service_now = self._call.transport.service_time(now)
         if oldest is not None and service_now is not None:
-            return now - (service_now - oldest.timestamp()) + MARGIN
-        before, looked_at = self._pages.get(status), self._vouching.looked_at
-        if before is None or looked_at is None:
-            return float("inf")
-        grown = page.total - before.total
-        return looked_at if grown <= len(page.ids - before.ids) else float("inf")
+            since = min(since, now - (service_now - oldest.timestamp()) + MARGIN)
+        return since
