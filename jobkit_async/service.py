@@ -243,7 +243,9 @@ class ServiceClient(Generic[JobT, DataT]):
         self._records: WeakValueDictionary[Any, Record[DataT]] = WeakValueDictionary()
         self._cancelled: OrderedDict[Any, None] = OrderedDict()
         self._source: Source[DataT] = self._make_source(polls)
-        self.tracker: Final = Tracker(self._source, polling, name=self.service)
+        self.tracker: Final = Tracker(
+            self._source, polling, name=self.service, service_time=transport.service_time
+        )
 
     def __repr__(self) -> str:
         state = "closed" if self._caller.transport.closed else f"{len(self.tracker)} jobs awaited"
@@ -405,9 +407,14 @@ class ServiceClient(Generic[JobT, DataT]):
             scope = given.get(name) or getattr(data, name, None)
         record = self._record_of(key, scope, sure=scope is not None)
         now = _now()
-        record.observe(self._source.sight(data), asked_at=asked_at, now=now)
+        counted = record.observe(self._source.sight(data), asked_at=asked_at, now=now)
+        if counted is not None:
+            self.tracker.notice(record, counted)
         if row.repeat is Repeat.ONCE:
-            record.born = asked_at  # what was just made needs no clock of the service
+            record.born, record.dated = (
+                asked_at,
+                True,
+            )  # what was just made needs no clock of the service
         elif record.created_at is not None:
             service_now = self._caller.transport.service_time(now)
             record.set_created(record.created_at.timestamp(), service_now, now)
@@ -422,7 +429,10 @@ class ServiceClient(Generic[JobT, DataT]):
         asked_at = _now()
         sighting = await self._make_source(self._caller).read(record.key)
         counted = record.observe(sighting, asked_at=asked_at, now=_now())
-        return sighting if counted is None else counted
+        if counted is None:
+            return sighting
+        self.tracker.notice(record, counted)
+        return counted
 
     async def call(self, row: Endpoint, *arguments: Any) -> Any:
         """Carry an operation out; for handles and generated classes."""

@@ -32,7 +32,7 @@ from jobkit_async.states import JobState
 from jobkit_async.waiting import Outcome
 
 START = 100.0
-pytestmark = pytest.mark.looptime(start=START)
+pytestmark = pytest.mark.looptime(start=START, end=20_000)  # what would hang fails
 
 S = JobState
 

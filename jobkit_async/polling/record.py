@@ -31,6 +31,7 @@ class Record(Generic[DataT]):
         data: The newest full snapshot.
         data_at: When that was received.
         born: Loop time from which the job's age counts.
+        dated: Whether that is more than a guess.
         alive_at: Loop time as of which the job is known to be on its way, in need of nothing.
         touched_at: Loop time of our own last change to the job.
         cancelled: Whether this process has cancelled it.
@@ -45,6 +46,7 @@ class Record(Generic[DataT]):
     data: DataT | None = attrs.field(default=None, repr=False)
     data_at: datetime | None = None
     born: float | None = None
+    dated: bool = False
     alive_at: float | None = None
     touched_at: float | None = None
     cancelled: bool = False
@@ -108,6 +110,7 @@ class Record(Generic[DataT]):
         if starts:
             self.alive_at = now
         self.born = now
+        self.dated = True
         self.cancelled = self.cancelled or cancels
 
     def set_created(self, created: float, service_now: float | None, now: float) -> None:
@@ -122,6 +125,7 @@ class Record(Generic[DataT]):
             self.created_at = datetime.fromtimestamp(created, UTC)
         if service_now is not None and self.touched_at is None:
             self.born = now - max(0.0, service_now - created)
+            self.dated = True
 
     def gone(self) -> Sighting[DataT]:
         """The service does not know the job any more after this process has cancelled it."""

@@ -54,12 +54,21 @@ class Tracker(Generic[DataT]):
         source: How the service observes many jobs.
         polling: When to ask.
         name: Name of the service, for the log.
+        service_time: The service's Unix time at a time of the loop, or None where not known.
     """
 
-    def __init__(self, source: Source[DataT], polling: Polling, *, name: str) -> None:
+    def __init__(
+        self,
+        source: Source[DataT],
+        polling: Polling,
+        *,
+        name: str,
+        service_time: Callable[[float], float | None] = lambda _: None,
+    ) -> None:
         self._source = source
         self._polling = polling
         self._name = name
+        self._service_time = service_time
         self._rng = polling.rng or random.Random()
         self._schedule = Schedule(polling, source.batch, self._rng)
         self._entries: dict[Key, Entry[DataT]] = {}
@@ -277,10 +286,12 @@ class Tracker(Generic[DataT]):
             await self._take_results(loop, asked_at, asks, finals)
         missing = sorted(
             (key for key in observed.missing if key in asks),
-            key=lambda key: _seen_at(asks[key]),
+            key=lambda key: max(_seen_at(asks[key]), asks[key].tried_at),
         )
         if missing:
             asked_at = loop.time()
+            for key in missing[:SINGLE_READS]:
+                asks[key].tried_at = asked_at
             results = await fan_out(self._source.read, missing[:SINGLE_READS])
             await self._take_results(loop, asked_at, asks, results)
         if observed.failed:
@@ -351,6 +362,20 @@ class Tracker(Generic[DataT]):
         if counted is None:
             entry.failures = entry.misses = entry.refusals = 0
             return False
+        if not entry.record.dated and counted.created_at is not None:
+            created = counted.created_at.timestamp()
+            entry.record.set_created(created, self._service_time(now), now)
+        self._tell(entry, counted, now)
+        return counted.state.ended and counted.data is None
+
+    def notice(self, record: Record[DataT], sighting: Sighting[DataT]) -> None:
+        """A job that may be waited for was seen otherwise, by a call of its owner's."""
+        entry = self._entries.get(record.key)
+        if entry is not None and record.newest is sighting:
+            self._tell(entry, sighting, asyncio.get_running_loop().time())
+
+    def _tell(self, entry: Entry[DataT], counted: Sighting[DataT], now: float) -> None:
+        """Tell those who follow a job what was seen, and its waiters what follows from it."""
         if counted.state is JobState.UNKNOWN and counted.raw_status not in self._odd_words:
             if len(self._odd_words) < ODD_WORDS:
                 self._odd_words.add(counted.raw_status)
@@ -359,7 +384,6 @@ class Tracker(Generic[DataT]):
             if watch.on_update is not None and watch.is_news(counted):
                 _call(watch.on_update, counted)
         self._decide(entry, entry.saw(counted, now, self._polling))
-        return counted.state.ended and counted.data is None
 
     def _decide(self, entry: Entry[DataT], verdict: Verdict[DataT] | None) -> None:
         """Tell everybody who waits for a job, but for those who wait on while it needs input."""

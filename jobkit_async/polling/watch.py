@@ -117,6 +117,7 @@ class Entry(Generic[DataT]):
     looks: int = 0
     failures: int = 0
     failing_since: float = 0.0
+    tried_at: float = float("-inf")
     misses: int = 0
     missing_since: float = 0.0
     odd_word: str | None = None

@@ -32,7 +32,7 @@ from jobkit_async.polling.schedule import FixedInterval, Polling, Schedule, Wait
 from jobkit_async.states import JobState, Need
 
 START = 100.0
-pytestmark = pytest.mark.looptime(start=START)
+pytestmark = pytest.mark.looptime(start=START, end=200_000)  # what would hang fails
 
 S = JobState
 EVERY_10 = FixedInterval(10.0)

@@ -17,6 +17,7 @@ from typing import Final
 import attrs
 
 from jobkit_async import codec
+from jobkit_async.errors import DecodeError
 from jobkit_async.polling.endings import Vouching
 from jobkit_async.polling.record import RecordOf
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
@@ -85,11 +86,13 @@ class _Page:
 
     Attributes:
         jobs: The awaited jobs in it.
+        failed: Those of them that cannot be read.
         rows: What was skimmed of all of its jobs, in its order.
         total: How many jobs match in all.
     """
 
     jobs: Mapping[str, Sighting[Job]]
+    failed: Mapping[str, Exception]
     rows: list[_Row]
     total: int
 
@@ -150,19 +153,20 @@ class BsubioSource:
         looked_at = asyncio.get_running_loop().time()
         pages = {str(status): await self._page(status, asks) for status in _ENDS}
         seen = {key: sighting for page in pages.values() for key, sighting in page.jobs.items()}
+        failed = {key: error for page in pages.values() for key, error in page.failed.items()}
         since = max(self._shown_since(status, page) for status, page in pages.items())
         self._pages = pages
-        unsure = self._vouching.settle(asks, seen, since=since, looked_at=looked_at)
+        unsure = self._vouching.settle(asks, {**seen, **failed}, since=since, looked_at=looked_at)
         wanted = [key for key, ask in asks.items() if ask.detail and key not in seen]
-        wanted = list(dict.fromkeys([*wanted, *unsure]))
+        wanted = [key for key in dict.fromkeys([*wanted, *unsure]) if key not in failed]
         cost = len(pages)
         if len(wanted) > MANY:
             alive = await self._alive(set(wanted), asks)
             seen.update(alive)
             wanted = [key for key in wanted if key not in alive]
             cost += len(_LIVE)
-        wanted = wanted or self._vouching.stalest(asks, seen, STALE)
-        return Observed(seen=seen, missing=wanted, cost=cost + len(wanted))
+        wanted = wanted or self._vouching.stalest(asks, {*seen, *failed}, STALE)
+        return Observed(seen=seen, missing=wanted, failed=failed, cost=cost + len(wanted))
 
     async def _alive(
         self, wanted: Collection[Key], asks: Mapping[Key, Ask]
@@ -181,16 +185,21 @@ class BsubioSource:
         raws = codec.split(answer.body, at=("data", "jobs"), operation="list_jobs")
         total = codec.pluck(answer.body, at=("data", "total"))
         jobs: dict[str, Sighting[Job]] = {}
+        failed: dict[str, Exception] = {}
         rows: list[_Row] = []
         for raw in raws:
             row = _skim(raw)
             if row is not None:
                 rows.append(row)
-                if row.id in asks:
+                if row.id not in asks:
+                    continue
+                try:
                     jobs[row.id] = sight(codec.decode(bytes(raw), Job, operation="list_jobs"))
+                except DecodeError as error:  # one odd job spoils nothing but itself
+                    failed[row.id] = error
         # Where the service does not tell the total, a full page may hide more.
         told = isinstance(total, int)
-        return _Page(jobs, rows, total if told else len(rows) + (len(raws) >= PAGE))
+        return _Page(jobs, failed, rows, total if told else len(rows) + (len(raws) >= PAGE))
 
     def _shown_since(self, status: str, page: _Page) -> float:
         """Loop time from which on a page of endings shows every ending; infinity if unknown."""

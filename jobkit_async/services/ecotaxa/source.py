@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from jobkit_async import codec
-from jobkit_async.errors import AnswerTooLarge
+from jobkit_async.errors import AnswerTooLarge, DecodeError
 from jobkit_async.polling.record import RecordOf
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
 from jobkit_async.service import Caller
@@ -129,14 +129,18 @@ class EcotaxaSource:
             _log.warning("ecotaxa: jobs are read one by one from now on: %s", error)
             return Observed(missing=list(asks), cost=1 + len(asks))
         seen: dict[Key, Sighting[JobModel]] = {}
+        failed: dict[Key, Exception] = {}
         for count, raw in enumerate(codec.split(answer.body, operation="list_jobs"), 1):
             row = _skim(raw)
             if row is not None and row.id in asks:
-                seen[row.id] = self._sight_row(row, raw)
+                try:
+                    seen[row.id] = self._sight_row(row, raw)
+                except DecodeError as error:  # one odd job spoils nothing but itself
+                    failed[row.id] = error
             if count % SLICE == 0:
                 await asyncio.sleep(0)
-        missing = [key for key in asks if key not in seen]
-        return Observed(seen=seen, missing=missing, cost=1 + len(missing))
+        missing = [key for key in asks if key not in seen and key not in failed]
+        return Observed(seen=seen, missing=missing, failed=failed, cost=1 + len(missing))
 
     def _sight_row(self, row: _Row, raw: codec.Raw) -> Sighting[JobModel]:
         """The full snapshot only where somebody will want it: at an end, or for a question."""

@@ -8,13 +8,14 @@ overlap. What else is to be known is read from the listing without that filter, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 import attrs
 
 from jobkit_async import codec
+from jobkit_async.errors import DecodeError
 from jobkit_async.model import camel
 from jobkit_async.polling.endings import Vouching
 from jobkit_async.polling.record import RecordOf
@@ -101,6 +102,21 @@ class _Row:
 _skim = codec.skimmer(_Row)
 
 
+class _Found:
+    """What the pages of one look have shown so far."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Key, Sighting[JobType]] = {}
+        self.failed: dict[Key, Exception] = {}
+
+    def take(self, key: str, raw: codec.Raw) -> None:
+        """Take one job in; one that cannot be read spoils nothing but itself."""
+        try:
+            self.seen[key] = sight(codec.decode(bytes(raw), JobType, operation="get_jobs"))
+        except DecodeError as error:
+            self.failed[key] = error
+
+
 class VidispineSource:
     """Observes the jobs of one Vidispine user.
 
@@ -142,8 +158,10 @@ class VidispineSource:
         if len(asks) <= 1:
             return Observed(missing=list(asks), cost=len(asks))
         looked_at = asyncio.get_running_loop().time()
-        seen, since, cost = await self._endings(asks, looked_at)
-        unsure = self._vouching.settle(asks, seen, since=since, looked_at=looked_at)
+        found = _Found()
+        since, cost = await self._endings(found, asks, looked_at)
+        seen, failed = found.seen, found.failed
+        unsure = self._vouching.settle(asks, {**seen, **failed}, since=since, looked_at=looked_at)
         wanted = [key for key, ask in asks.items() if ask.detail and key not in seen]
         wanted = list(dict.fromkeys([*wanted, *unsure]))
         if self._swept_at is None:
@@ -151,62 +169,42 @@ class VidispineSource:
         elif looked_at - self._swept_at >= SWEEP_EVERY:
             self._swept_at = looked_at
             wanted = [key for key in asks if key not in seen]
+        wanted = [key for key in wanted if key not in failed]
         if len(wanted) > MANY:
-            found, pages = await self._sweep(set(wanted), asks)
-            seen.update(found)
-            wanted = [key for key in wanted if key not in found]
-            cost += pages
-        return Observed(seen=seen, missing=wanted, cost=cost + len(wanted))
+            cost += await self._sweep(found, set(wanted))
+            wanted = [key for key in wanted if key not in seen and key not in failed]
+        return Observed(seen=seen, missing=wanted, failed=failed, cost=cost + len(wanted))
 
     async def _endings(
-        self, asks: Mapping[Key, Ask], looked_at: float
-    ) -> tuple[dict[Key, Sighting[JobType]], float, int]:
-        """What has ended, the loop time since which that is all, and the number of requests."""
+        self, found: _Found, asks: Mapping[Key, Ask], looked_at: float
+    ) -> tuple[float, int]:
+        """Find what has ended; since when that is all of it, and the number of requests."""
         service_now = self._call.transport.service_time(looked_at)
         if service_now is None:
-            return {}, float("inf"), 0
+            return float("inf"), 0
         known = [ask.alive_at for ask in asks.values() if ask.alive_at is not None]
         before = self._vouching.looked_at
         since = (
             max(min(known, default=looked_at), looked_at - FARTHEST) if before is None else before
         )
         from_ = datetime.fromtimestamp(service_now - (looked_at - since) - OVERLAP, UTC)
-        found: dict[Key, Sighting[JobType]] = {}
+        text = from_.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        pages, complete = await self._pages(found, asks, MOST_PAGES, finishtime_from=text)
+        return since if complete else float("inf"), pages
 
-        def take(key: str, raw: codec.Raw) -> None:
-            found[key] = sight(codec.decode(bytes(raw), JobType, operation="get_jobs"))
-
-        pages, complete = await self._pages(
-            asks,
-            take,
-            lambda: False,
-            MOST_PAGES,
-            finishtime_from=from_.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        )
-        return found, since if complete else float("inf"), pages
-
-    async def _sweep(
-        self, wanted: Collection[Key], asks: Mapping[Key, Ask]
-    ) -> tuple[dict[Key, Sighting[JobType]], int]:
-        """Those of the wanted jobs that the listing shows, and the number of pages read."""
-        found: dict[Key, Sighting[JobType]] = {}
-
-        def take(key: str, raw: codec.Raw) -> None:
-            if key in wanted:
-                found[key] = sight(codec.decode(bytes(raw), JobType, operation="get_jobs"))
-
+    async def _sweep(self, found: _Found, wanted: set[Key]) -> int:
+        """Find those of the wanted jobs that the listing shows; the number of pages read."""
         most = 2 + 2 * len(wanted) // PAGE
-        pages, _ = await self._pages(
-            asks, take, lambda: len(found) == len(wanted), most, sort="jobId desc"
-        )
-        return found, pages
+        pages, _ = await self._pages(found, wanted, most, enough=wanted, sort="jobId desc")
+        return pages
 
     async def _pages(
         self,
-        asks: Mapping[Key, Ask],
-        take: Callable[[str, codec.Raw], None],
-        enough: Callable[[], bool],
+        found: _Found,
+        wanted: Collection[Key],
         most: int,
+        *,
+        enough: set[Key] | None = None,
         **filters: str,
     ) -> tuple[int, bool]:
         """Page through a listing; returns the number of pages, and whether it was read to its end.
@@ -227,10 +225,11 @@ class VidispineSource:
             raws = self._raws(answer.body, hits)
             for raw in raws:
                 skimmed = _skim(raw)
-                if skimmed is not None and skimmed.job_id in asks:
-                    take(skimmed.job_id, raw)
+                if skimmed is not None and skimmed.job_id in wanted:
+                    found.take(skimmed.job_id, raw)
             reached = first - 1 + len(raws)
-            if enough() or len(raws) <= 1 or (isinstance(hits, int) and reached >= hits):
+            done = enough is not None and enough <= found.seen.keys() | found.failed.keys()
+            if done or len(raws) <= 1 or (isinstance(hits, int) and reached >= hits):
                 return page, True
             first = reached
         return most, False
