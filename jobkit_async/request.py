@@ -1,11 +1,10 @@
-"""Requests from rows and arguments, values and errors from answers. Pure: nothing here does I/O."""
+"""Requests from rows and arguments. Pure: nothing here does I/O."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, Final
 from urllib.parse import quote
@@ -14,30 +13,16 @@ import attrs
 
 from jobkit_async import codec
 from jobkit_async.endpoint import CSV, Endpoint, Param, Place, Repeat, ResultKind
-from jobkit_async.errors import ApiError, DecodeError, InvalidArgument, api_error
-from jobkit_async.redact import blot, excerpt
+from jobkit_async.errors import InvalidArgument
 from jobkit_async.transfer import Cargo
 
-__all__ = [
-    "Answer",
-    "Request",
-    "arguments",
-    "build",
-    "check",
-    "check_header",
-    "check_id",
-    "http_date",
-    "read",
-    "refusal",
-    "retry_after",
-]
+__all__ = ["Request", "arguments", "build", "check_header", "check_id"]
 
 LIMIT: Final = 64 << 20
 """The most bytes of an answer that are held in memory."""
+
 LISTING_LIMIT: Final = 256 << 20
 """The same for a listing of jobs."""
-LONGEST_WAIT: Final = 3600.0
-"""The most seconds that a Retry-After header is believed."""
 
 
 @attrs.frozen
@@ -79,26 +64,6 @@ class Request:
     def limit(self) -> int:
         """The most bytes of the answer that are held in memory."""
         return LISTING_LIMIT if self.row.returns.kind is ResultKind.JOBS else LIMIT
-
-
-@attrs.frozen
-class Answer:
-    """One answer, read to its end.
-
-    Attributes:
-        status: The HTTP status.
-        headers: Its headers; names compare without case.
-        body: Its body, decompressed.
-        cut: Why the body ended early, if it did.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = attrs.field(repr=False)
-    cut: str | None = None
-
-
-# -- requests
 
 
 def build(row: Endpoint, arguments: Sequence[Any]) -> Request:
@@ -303,196 +268,3 @@ def check_header(name: str, value: str) -> str:
     if not value.isascii():
         raise InvalidArgument(name, "a header can hold ASCII characters only")
     return value
-
-
-# -- answers
-
-
-def check(request: Request, answer: Answer) -> None:
-    """Raise unless an answer is a whole and good one; its body is not decoded.
-
-    Raises:
-        ApiError: The answer reports failure, by its status or in its envelope.
-        DecodeError: It was cut off.
-    """
-    if not 200 <= answer.status < 300:
-        raise refusal(request, answer)
-    if answer.cut is not None:
-        raise DecodeError(
-            answer.cut,
-            operation=request.operation,
-            status=answer.status,
-            body=excerpt(answer.body, request.secrets),
-        )
-    if request.row.returns.envelope and codec.pluck(answer.body, at=("success",)) is False:
-        raise _failure(request, answer)
-
-
-def read(request: Request, answer: Answer) -> Any:
-    """The decoded value of a good answer, models and lists of models as the row says.
-
-    Raises:
-        ApiError: The answer reports failure, by its status or in its envelope.
-        DecodeError: The answer is not what the row says.
-    """
-    row, result = request.row, request.row.returns
-    if result.empty_on is not None and result.empty_on == answer.status:
-        return ([], 0) if result.kind is ResultKind.JOBS else []
-    check(request, answer)
-    operation = row.name
-    if result.kind is ResultKind.TEXT:
-        return answer.body.decode(_charset(answer), "replace")
-    if result.kind is ResultKind.NONE:
-        return None
-    try:
-        document = codec.parse(answer.body, operation=operation)
-        if result.total is not None and _is_bare(document, result.at, result.total):
-            return [], _total(request, answer, document)
-        type_ = list[result.type] if result.kind is ResultKind.JOBS else result.type  # type: ignore[name-defined]  # a model class, known at run time only
-        value = codec.structure(document, type_, at=result.at, operation=operation)
-    except DecodeError as error:
-        error.status = answer.status
-        error.body = "" if result.secret else excerpt(answer.body, request.secrets)
-        raise
-    if result.kind is ResultKind.JOBS:
-        return value, _total(request, answer, document)
-    return value
-
-
-def _is_bare(document: Any, at: tuple[str, ...], total: tuple[str, ...]) -> bool:
-    """Whether a listing that found nothing leaves the list out and tells only the total."""
-    for name in at[:-1]:
-        document = document.get(name) if isinstance(document, dict) else None
-    return isinstance(document, dict) and at[-1] not in document and total[-1] in document
-
-
-def _total(request: Request, answer: Answer, document: Any) -> int | None:
-    result = request.row.returns
-    if result.total_header is not None:
-        _, _, text = answer.headers.get(result.total_header, "").rpartition("/")
-        return int(text) if text.isdecimal() else None
-    value = document
-    for name in result.total or ():
-        value = value.get(name) if isinstance(value, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _charset(answer: Answer) -> str:
-    _, _, charset = answer.headers.get("Content-Type", "").partition("charset=")
-    charset = charset.split(";")[0].strip("\"' ").lower() or "utf-8"
-    try:
-        "".encode(charset)
-    except (LookupError, ValueError):
-        return "utf-8"
-    return charset
-
-
-def refusal(request: Request, answer: Answer, now: float | None = None) -> ApiError:
-    """The error for an answer that is no success.
-
-    Args:
-        request: What was asked.
-        answer: What came back.
-        now: The present as a Unix time, for a Retry-After that is a date; by default the
-            answer's own Date.
-    """
-    row = request.row
-    said = _reason(answer)
-    if hint := row.errors.get(answer.status):
-        said = f"{said} ({hint})"
-    if 300 <= answer.status < 400:
-        said = (
-            "a redirect, which is not followed, as it could carry the credentials elsewhere; "
-            "check base_url"
-        )
-    return api_error(
-        answer.status,
-        operation=row.name,
-        reason=blot(said, request.secrets),
-        body=excerpt(answer.body, request.secrets),
-        retry_after=retry_after(answer.headers, now),
-    )
-
-
-def _failure(request: Request, answer: Answer) -> ApiError:
-    """A success by its status, and a failure by its envelope."""
-    return api_error(
-        answer.status,
-        operation=request.operation,
-        reason=blot(_reason(answer), request.secrets),
-        body=excerpt(answer.body, request.secrets),
-    )
-
-
-def _reason(answer: Answer) -> str:
-    """What the service says about an error, in one line."""
-    head = answer.body[:4096].lstrip()
-    if not head:
-        return "no explanation"
-    if head[:1] in b"{[":
-        try:
-            said = _said(codec.parse(answer.body, operation=""))
-        except DecodeError:
-            said = ""
-        if said:
-            return blot(said)
-    if head[:1] == b"<":
-        return "an HTML or XML page instead of an explanation"
-    return blot(head.decode("utf-8", "replace").splitlines()[0])
-
-
-def _said(document: Any) -> str:
-    """The explanation in an error document, in any of the forms that services use."""
-    if isinstance(document, str):
-        return document
-    if isinstance(document, list):
-        return "; ".join(filter(None, map(_said, document[:3])))
-    if not isinstance(document, dict):
-        return ""
-    for name in ("detail", "error", "message", "msg", "explanation", "title"):
-        if document.get(name):
-            said = _said(document[name])
-            where = document.get("loc")
-            return f"{'.'.join(map(str, where))}: {said}" if isinstance(where, list) else said
-    if len(document) == 1:
-        ((kind, inner),) = document.items()
-        if isinstance(inner, dict):
-            told = _said(inner) or ", ".join(f"{k} {v}" for k, v in inner.items() if v)
-            return f"{kind}: {told}"
-    return ""
-
-
-# -- headers
-
-
-def http_date(text: str | None) -> float | None:
-    """A date header as a Unix time, or None where it is missing or no date."""
-    if not text:
-        return None
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """The seconds that a Retry-After header asks to wait, at most an hour; None without one.
-
-    Args:
-        headers: Headers of the answer; names compare without case.
-        now: The present as a Unix time, for a date; by default the answer's own Date.
-    """
-    text = headers.get("Retry-After", "").strip()
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        until = http_date(text)
-        present = http_date(headers.get("Date")) if now is None else now
-        if until is None or present is None:
-            return None
-        seconds = until - present
-    if math.isnan(seconds):
-        return None
-    return min(max(seconds, 0.0), LONGEST_WAIT)

@@ -17,11 +17,11 @@ from typing import Final
 import attrs
 
 from jobkit_async import codec
+from jobkit_async.caller import Caller
 from jobkit_async.errors import DecodeError
 from jobkit_async.polling.endings import Vouching
 from jobkit_async.polling.record import RecordOf
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
-from jobkit_async.service import Caller
 from jobkit_async.services.bsubio import endpoints
 from jobkit_async.services.bsubio.models import Job
 from jobkit_async.services.bsubio.models import JobStatus as S

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from jobkit_async.auth import Auth, LoginAuth, bearer, one_of
+from jobkit_async.caller import Caller
 from jobkit_async.errors import InvalidArgument
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
-from jobkit_async.service import Caller, ServiceClient
+from jobkit_async.service import ServiceClient
 from jobkit_async.services.ecotaxa import endpoints, models
 from jobkit_async.services.ecotaxa.api import EcotaxaJobsApi
 from jobkit_async.services.ecotaxa.job import EcotaxaJob

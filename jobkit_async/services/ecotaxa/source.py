@@ -11,10 +11,10 @@ from typing import Final
 import attrs
 
 from jobkit_async import codec
+from jobkit_async.caller import Caller
 from jobkit_async.errors import AnswerTooLarge, DecodeError
 from jobkit_async.polling.record import RecordOf
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
-from jobkit_async.service import Caller
 from jobkit_async.services.ecotaxa import endpoints
 from jobkit_async.services.ecotaxa.models import DBJobState as S
 from jobkit_async.services.ecotaxa.models import JobModel

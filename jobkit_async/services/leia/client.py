@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from jobkit_async.auth import Auth, LoginAuth, StaticAuth, one_of, secret
+from jobkit_async.caller import Caller
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
 from jobkit_async.request import check_id
-from jobkit_async.service import Caller, ServiceClient
+from jobkit_async.service import ServiceClient
 from jobkit_async.services.leia import endpoints, models
 from jobkit_async.services.leia.api import LeiaJobsApi, LeiaModelsApi
 from jobkit_async.services.leia.job import LeiaJob

@@ -16,11 +16,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from jobkit_async import codec
+from jobkit_async.caller import Caller
 from jobkit_async.errors import ApiError, JobkitError, NotFound, api_error
 from jobkit_async.polling.record import Record, RecordOf
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
 from jobkit_async.request import arguments
-from jobkit_async.service import Caller
 from jobkit_async.services.leia import endpoints
 from jobkit_async.services.leia.models import Job, Statuses
 from jobkit_async.states import JobState, Need

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from jobkit_async.auth import basic
+from jobkit_async.caller import Caller
 from jobkit_async.errors import InvalidArgument
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
-from jobkit_async.service import Caller, ServiceClient
+from jobkit_async.service import ServiceClient
 from jobkit_async.services.vidispine import models
 from jobkit_async.services.vidispine.api import VidispineJobsApi
 from jobkit_async.services.vidispine.job import VidispineJob

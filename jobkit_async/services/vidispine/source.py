@@ -15,13 +15,13 @@ from typing import Final
 import attrs
 
 from jobkit_async import codec
+from jobkit_async.caller import Caller
 from jobkit_async.errors import DecodeError
 from jobkit_async.model import camel
 from jobkit_async.polling.endings import Vouching
 from jobkit_async.polling.record import RecordOf
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
 from jobkit_async.request import arguments
-from jobkit_async.service import Caller
 from jobkit_async.services.vidispine import endpoints
 from jobkit_async.services.vidispine.models import JobStatus as S
 from jobkit_async.services.vidispine.models import JobTaskType, JobType

@@ -1,4 +1,4 @@
-"""Files on their way in and out: what an upload takes and what a download gives."""
+"""What an upload takes, and how it is read."""
 
 from __future__ import annotations
 
@@ -7,28 +7,22 @@ import mimetypes
 import os
 import re
 import stat
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from email.message import EmailMessage
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from types import TracebackType
-from typing import IO, Any, BinaryIO, Final, Protocol, Self, TypeAlias, cast
-from uuid import uuid4
+from collections.abc import AsyncIterable, AsyncIterator
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Final, TypeAlias, cast
 
 import anyio
 import anyio.to_thread
 import attrs
 
-from jobkit_async.errors import ConnectionLost, InvalidArgument
+from jobkit_async.errors import InvalidArgument
 
-__all__ = ["CHUNK", "Content", "Download", "Source", "Stream", "Upload"]
+__all__ = ["CHUNK", "Cargo", "Content", "Source", "Upload"]
 
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+(?:\s*;[ -~]*)?", re.ASCII)
 
 CHUNK: Final = 1 << 18
 """Bytes read from a file at a time."""
-
-IDLE: Final = 60.0
-"""Seconds after which an unread download gives its connection back."""
 
 Source: TypeAlias = (
     bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | AsyncIterable[bytes]
@@ -255,163 +249,3 @@ def _file_name(argument: str, name: object) -> str:
 def _is_plain(letter: str) -> bool:
     """Whether a letter is neither a control character nor a lone surrogate."""
     return ord(letter) >= 32 and ord(letter) != 127 and not 0xD800 <= ord(letter) < 0xE000
-
-
-class Stream(Protocol):
-    """An answer's body on its way in; what a download needs of the transport."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Headers of the answer; names compare without case."""
-        ...
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body, decompressed."""
-        ...
-
-    def close(self) -> None:
-        """Give the connection back, unread."""
-
-
-class Download:
-    """A file from the service, streamed.
-
-    It holds a pooled connection until it is read to the end, closed, left (``async with``), or
-    has been idle for a minute::
-
-        async with await client.jobs.get_job_file(job.id) as download:
-            path = await download.save(folder)
-
-    Attributes:
-        filename: Name that the service gives to it, without any folders; None if it gives none.
-        size: Number of bytes, where the service tells.
-        content_type: Media type, where the service tells.
-    """
-
-    def __init__(self, stream: Stream, *, operation: str) -> None:
-        self._stream = stream
-        self._operation = operation
-        self._state = "open"
-        headers = stream.headers
-        length = headers.get("Content-Length", "")
-        self.size = (
-            int(length) if length.isdecimal() and "Content-Encoding" not in headers else None
-        )
-        self.content_type = headers.get("Content-Type")
-        self.filename = _filename(headers.get("Content-Disposition"))
-        self._timer: asyncio.TimerHandle | None = None
-        self._rest()
-
-    def __repr__(self) -> str:
-        return f"<Download {self.filename or 'without a name'}, {self.size} bytes, {self._state}>"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the connection back. Can be repeated."""
-        self._end("closed")
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The file's bytes, in chunks as they come.
-
-        Raises:
-            ConnectionLost: The file breaks off, or the download was closed before its end.
-        """
-        if self._state == "read":
-            return
-        if self._state != "open":
-            raise ConnectionLost(
-                f"{self._operation}: the download is {self._state}", operation=self._operation
-            )
-        chunks = self._stream.chunks()
-        try:
-            while True:
-                self._busy()
-                chunk = await anext(chunks, None)
-                if chunk is None:
-                    break
-                self._rest()
-                yield chunk
-                if self._state != "open":
-                    raise ConnectionLost(
-                        f"{self._operation}: the download was {self._state} while it was read",
-                        operation=self._operation,
-                    )
-            self._end("read")
-        finally:
-            self._end("closed")
-
-    async def read(self) -> bytes:
-        """The whole file, in memory."""
-        return b"".join([chunk async for chunk in self])
-
-    async def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the file to disk; a transfer that breaks off leaves nothing behind.
-
-        Args:
-            path: Where to: a file, or a folder that exists, in which the service's name for it
-                is used (``download`` if it gives none). A file that is there is replaced.
-
-        Returns:
-            The path of the file.
-        """
-        target = anyio.Path(path)
-        if await target.is_dir():
-            target = target / (self.filename or "download")
-        part = target.with_name(f".{uuid4().hex}.part")
-        try:
-            async with await anyio.open_file(part, "wb") as file:
-                async for chunk in self:
-                    await file.write(chunk)
-            await part.replace(target)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await part.unlink(missing_ok=True)
-            raise
-        finally:
-            self.close()
-        return Path(target)
-
-    # -- the connection
-
-    def _busy(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _rest(self) -> None:
-        self._busy()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(IDLE, self._end, f"closed after {IDLE:g} s without a read")
-
-    def _end(self, state: str) -> None:
-        self._busy()
-        if self._state == "open":
-            self._state = state
-            self._stream.close()
-
-
-def _filename(disposition: str | None) -> str | None:
-    """The file name in a Content-Disposition header, reduced to a plain name."""
-    if not disposition:
-        return None
-    message = EmailMessage()
-    try:
-        message["Content-Disposition"] = disposition
-        name = message.get_filename()
-    except (ValueError, IndexError, LookupError):
-        return None
-    if not name:
-        return None
-    name = PureWindowsPath(PurePosixPath(name).name).name
-    name = "".join(letter for letter in name if letter.isprintable()).strip(". ")
-    return name or None

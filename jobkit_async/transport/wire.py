@@ -1,25 +1,20 @@
-"""One request out, one answer back: the only user of aiohttp's client.
-
-aiohttp's exceptions become ours here and nowhere else. A request that must not be sent twice
-passes through a middleware which hides a lost connection from aiohttp, because aiohttp would send
-some methods again by itself.
-"""
+"""The transport itself: one request out, one answer back."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import aiohttp
 import attrs
-from aiohttp import payload
 from yarl import URL
 
+from jobkit_async.answer import Answer, http_date
 from jobkit_async.calls import Calls
 from jobkit_async.endpoint import Repeat
 from jobkit_async.errors import (
@@ -35,51 +30,22 @@ from jobkit_async.errors import (
     WrongEventLoop,
 )
 from jobkit_async.redact import blot
-from jobkit_async.request import Answer, Request, http_date
+from jobkit_async.request import Request
 from jobkit_async.transfer import Cargo
+from jobkit_async.transport.bodies import body_of, stall_of
+from jobkit_async.transport.checks import check_session
+from jobkit_async.transport.guards import Lost, never_again, ours_alone
 
-__all__ = ["Reply", "Transport", "check_base_url"]
+__all__ = ["Reply", "Transport"]
 
 _log = logging.getLogger("jobkit_async.transport")
 
+
 CONNECT_TIMEOUT: Final = 15.0
 """The most seconds that it may take to connect."""
+
 _FOREIGN: Final = (aiohttp.ClientError, OSError, EOFError)
 """What aiohttp raises when something went wrong on the way; anything else is raised as it is."""
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class _Lost(ConnectionError):
-    """A connection that broke while a request that must not be repeated was on it."""
-
-
-async def _never_again(
-    request: aiohttp.ClientRequest,
-    handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
-) -> aiohttp.ClientResponse:
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise  # nothing was sent, and aiohttp does not repeat it
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, OSError) as error:
-        if isinstance(error, TimeoutError):
-            raise
-        raise _Lost(type(error).__name__) from error
-
-
-def _ours_alone(authorization: str | None) -> Any:
-    """A middleware that sends our Authorization header, or none, whatever stands there."""
-
-    async def middleware(
-        request: aiohttp.ClientRequest,
-        handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
-    ) -> aiohttp.ClientResponse:
-        request.headers.pop("Authorization", None)
-        if authorization is not None:
-            request.headers["Authorization"] = authorization
-        return await handler(request)
-
-    return middleware
 
 
 class Reply:
@@ -125,15 +91,6 @@ class Reply:
             self._request.body.close()
 
 
-class _Sized(payload.AsyncIterablePayload):
-    """Chunks whose number of bytes is known, so that it travels as Content-Length."""
-
-    def __init__(self, chunks: AsyncIterator[bytes], size: int | None, **options: Any) -> None:
-        super().__init__(chunks, **options)
-        if size is not None:
-            self._size = size
-
-
 @attrs.define
 class Clock:
     """What the service's Date headers tell about its clock.
@@ -162,7 +119,7 @@ class Transport:
         self, base_url: str, *, session: aiohttp.ClientSession | None, user_agent: str
     ) -> None:
         if session is not None:
-            _check_session(session)
+            check_session(session)
         self.base_url = base_url
         self._session = session
         self._own = session is None
@@ -297,11 +254,11 @@ class Transport:
         streams = cargo is not None or request.row.returns.kind == "bytes"
         started = time.monotonic()
         try:
-            with self.calls.under_way(_stall(cargo, timeout) if cargo is not None else None):
+            with self.calls.under_way(stall_of(cargo, timeout) if cargo is not None else None):
                 response = await session.request(
                     request.row.method,
                     URL(self.base_url + request.target, encoded=True),
-                    data=await _body(request),
+                    data=await body_of(request),
                     skip_auto_headers=() if request.body is not None else ("Content-Type",),
                     allow_redirects=False,
                     raise_for_status=False,
@@ -346,10 +303,10 @@ class Transport:
         """The headers, and the middlewares where some are due."""
         own: list[Any] = []
         if request.row.repeat is not Repeat.SAFE:
-            own.append(_never_again)
+            own.append(never_again)
         if session.trust_env:
             # aiohttp would add credentials of a .netrc file, or stumble over ours beside them.
-            own.append(_ours_alone(headers.pop("Authorization", None)))
+            own.append(ours_alone(headers.pop("Authorization", None)))
         if not own:
             return {"headers": headers}
         # A request's middlewares take the place of the session's, which aiohttp does not show;
@@ -391,7 +348,7 @@ class Transport:
             raise error
         if isinstance(
             error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
-        ) and not isinstance(error, _Lost):
+        ) and not isinstance(error, Lost):
             raise ConnectFailed(
                 f"{name}: no connection to {urlsplit(self.base_url).netloc}: {_cause(error)}",
                 operation=name,
@@ -418,83 +375,3 @@ def _cause(error: BaseException) -> str:
 def _shown(request: Request) -> str:
     """Path and query for the log."""
     return blot(request.target, request.secrets)
-
-
-def _stall(cargo: Cargo, timeout: float) -> Callable[[], float | None]:
-    """Seconds until an upload has stalled, unless the server takes more of it."""
-    loop = asyncio.get_running_loop()
-    cargo.moved_at = loop.time()
-
-    def left() -> float | None:
-        if cargo.spent:
-            return timeout  # it has been sent: what is awaited now is the answer
-        return max(0.0, cargo.moved_at + timeout - loop.time())
-
-    return left
-
-
-async def _body(request: Request) -> Any:
-    cargo = request.body
-    if not isinstance(cargo, Cargo):
-        return cargo
-    size = await cargo.size()
-    if request.part is None:
-        return _Sized(cargo.chunks(size), size, content_type="application/octet-stream")
-    form = aiohttp.MultipartWriter("form-data")
-    part = form.append(_Sized(cargo.chunks(size), size, content_type=cargo.content_type))
-    part.set_content_disposition(
-        "form-data", quote_fields=False, name=request.part, filename=cargo.name
-    )
-    return form
-
-
-def _check_session(session: object) -> None:
-    if not isinstance(session, aiohttp.ClientSession):
-        raise InvalidArgument("session", f"an aiohttp session is due, not {type(session).__name__}")
-    if getattr(session, "_default_auth", None) is not None:
-        raise InvalidArgument("session", "it brings its own auth=; the client logs in by itself")
-    if "Authorization" in session.headers:
-        raise InvalidArgument(
-            "session", "it brings its own Authorization header; the client logs in by itself"
-        )
-    if getattr(session, "_base_url", None) is not None:
-        raise InvalidArgument("session", "it brings its own base_url; pass base_url= to the client")
-
-
-def check_base_url(base_url: object, *, allow_plain_http: bool) -> str:
-    """A base URL without its trailing slash, if credentials may be sent there.
-
-    Args:
-        base_url: ``https://host[:port][/path]``; plain http only to loopback, or where allowed.
-        allow_plain_http: Whether plain http is allowed to any host.
-
-    Raises:
-        InvalidArgument: It is no such URL, or it carries user info, a query or a fragment.
-    """
-    if not isinstance(base_url, str):
-        raise InvalidArgument("base_url", f"a str is due, not {type(base_url).__name__}")
-    if any(letter <= " " or letter == "\x7f" for letter in base_url):
-        raise InvalidArgument("base_url", "it holds spaces or control characters")
-    try:
-        parts = urlsplit(base_url)
-        host, port = parts.hostname, parts.port
-        url = URL(base_url)
-    except ValueError as error:
-        raise InvalidArgument("base_url", f"it is no URL: {error}") from None
-    if parts.scheme not in ("http", "https"):
-        raise InvalidArgument("base_url", "it must start with https:// (or http://)")
-    if not host or port == 0:
-        raise InvalidArgument("base_url", "it names no host")
-    if parts.username is not None or parts.password is not None:
-        raise InvalidArgument(
-            "base_url", "it carries user info; pass credentials as arguments of the client"
-        )
-    if parts.query or parts.fragment or "?" in base_url or "#" in base_url:
-        raise InvalidArgument("base_url", "it carries a query or a fragment")
-    if parts.scheme == "http" and host not in _LOOPBACK and not allow_plain_http:
-        raise InvalidArgument(
-            "base_url",
-            "plain http would show the credentials to everybody on the way; use https, or pass "
-            "allow_plain_http=True",
-        )
-    return str(url).rstrip("/")

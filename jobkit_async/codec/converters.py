@@ -1,0 +1,201 @@
+"""How models are structured: strictly in their types, leniently in what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
+from types import UnionType
+from typing import Any, Union, cast, get_args, get_origin
+
+import attrs
+from cattrs import BaseConverter, ClassValidationError, IterableValidationError
+from cattrs.cols import list_structure_factory, mapping_structure_factory
+from cattrs.errors import AttributeValidationNote, IterableValidationNote
+from cattrs.gen import make_dict_structure_fn, override
+from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
+
+from jobkit_async.model import Unset, wire_name
+
+__all__ = ["locate", "structure_loosely", "structure_strictly"]
+
+
+def _expect(name: str, *types: type) -> Callable[[Any, Any], Any]:
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) in types:
+            return value
+        raise TypeError(f"{name} is due, not {_name(value)}")
+
+    return hook
+
+
+def _date(value: Any, _: Any) -> datetime:
+    if type(value) is not str:
+        raise TypeError(f"a date is due, not {_name(value)}")
+    date = datetime.fromisoformat(value)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) in (int, float):
+        return float(value)
+    raise TypeError(f"a number is due, not {_name(value)}")
+
+
+def _integer(value: Any, _: Any) -> int:
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
+        return int(value)
+    raise TypeError(f"a whole number is due, not {_name(value)}")
+
+
+def _name(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def _model_hook(cls: Any, converter: BaseConverter) -> Callable[[Any, Any], Any]:
+    attrs.resolve_types(cls)
+    renames = {
+        field.name: override(rename=wire_name(field))
+        for field in attrs.fields(cls)
+        if wire_name(field) != field.name
+    }
+    build = make_dict_structure_fn(
+        cls,
+        converter,
+        _cattrs_detailed_validation=converter.detailed_validation,
+        **cast("Any", renames),
+    )
+
+    def hook(value: Any, type_: Any) -> Any:
+        if type(value) is not dict:
+            raise TypeError(f"an object is due, not {_name(value)}")
+        return build(value, type_)
+
+    return hook
+
+
+def _has_origin(origin: object) -> Callable[[Any], bool]:
+    return lambda type_: get_origin(type_) is origin
+
+
+def _is_unset_union(type_: Any) -> bool:
+    return get_origin(type_) in (Union, UnionType) and Unset in get_args(type_)
+
+
+def _unset_hook(type_: Any, converter: BaseConverter) -> Callable[[Any, Any], Any]:
+    rest = tuple(member for member in get_args(type_) if member is not Unset)
+    inner: Any = reduce(or_, rest)
+    build = converter.get_structure_hook(inner)
+
+    def hook(value: Any, _: Any) -> Any:
+        return build(value, inner)
+
+    return hook
+
+
+def _list_hook(type_: Any, converter: BaseConverter, *, fussy: bool) -> Callable[[Any, Any], Any]:
+    build = list_structure_factory(type_, converter)
+
+    def hook(value: Any, _: Any) -> Any:
+        if value is None and not fussy:
+            return []
+        if type(value) is not list:
+            raise TypeError(f"a list is due, not {_name(value)}")
+        return build(value, type_)
+
+    return hook
+
+
+def _dict_hook(type_: Any, converter: BaseConverter, *, fussy: bool) -> Callable[[Any, Any], Any]:
+    build = mapping_structure_factory(type_, converter)
+
+    def hook(value: Any, _: Any) -> Any:
+        if value is None and not fussy:
+            return {}
+        if type(value) is not dict:
+            raise TypeError(f"an object is due, not {_name(value)}")
+        return build(value, type_)
+
+    return hook
+
+
+def _make(*, detailed: bool, fussy: bool) -> MsgspecJsonConverter:
+    """A converter.
+
+    Args:
+        detailed: Whether its errors tell the place; slower.
+        fussy: Whether a list or dict that is null is an error, as in what we send.
+    """
+
+    def list_hook(type_: Any, converter: BaseConverter) -> Callable[[Any, Any], Any]:
+        return _list_hook(type_, converter, fussy=fussy)
+
+    def dict_hook(type_: Any, converter: BaseConverter) -> Callable[[Any, Any], Any]:
+        return _dict_hook(type_, converter, fussy=fussy)
+
+    converter = make_converter(detailed_validation=detailed)
+    converter.register_structure_hook(str, _expect("a string", str))
+    converter.register_structure_hook(bool, _expect("a boolean", bool))
+    converter.register_structure_hook(int, _integer)
+    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(datetime, _date)
+    converter.register_structure_hook_factory(attrs.has)(_model_hook)
+    converter.register_structure_hook_factory(_has_origin(list))(list_hook)
+    converter.register_structure_hook_factory(_has_origin(dict))(dict_hook)
+    converter.register_structure_hook_factory(_is_unset_union)(_unset_hook)
+    return converter
+
+
+_fast = _make(detailed=False, fussy=False)
+
+
+_slow = _make(detailed=True, fussy=False)
+
+
+_fussy = _make(detailed=False, fussy=True)
+
+
+_slow_fussy = _make(detailed=True, fussy=True)
+
+
+def locate(value: Any, type_: Any, error: Exception, *, fussy: bool = False) -> tuple[str, str]:
+    """Where in the value the error is, and what it says. Only taken after a failure: slower."""
+    try:
+        (_slow_fussy if fussy else _slow).structure(value, type_)
+    except (ClassValidationError, IterableValidationError) as group:
+        return _walk(group)
+    except Exception as single:  # noqa: BLE001 - see structure()
+        error = single
+    return "", _say(error)
+
+
+def _walk(error: BaseException) -> tuple[str, str]:
+    if not isinstance(error, ClassValidationError | IterableValidationError):
+        return "", _say(error)
+    first = error.exceptions[0]
+    step = ""
+    for note in getattr(first, "__notes__", ()):
+        if isinstance(note, AttributeValidationNote):
+            cls = error.cl if isinstance(error, ClassValidationError) else None
+            known = attrs.fields_dict(cls) if cls is not None else {}
+            step = "." + (wire_name(known[note.name]) if note.name in known else note.name)
+        elif isinstance(note, IterableValidationNote):
+            step = f"[{note.index}]" if isinstance(note.index, int) else f".{note.index}"
+    inner, problem = _walk(first)
+    return step + inner, problem
+
+
+def _say(error: BaseException) -> str:
+    if isinstance(error, KeyError):
+        return "this member is missing"
+    return str(error) or type(error).__name__
+
+
+structure_loosely = _fast.structure
+"""Makes models of what a server sent: a list or dict that is null is empty."""
+structure_strictly = _fussy.structure
+"""Makes models of what is to be sent."""

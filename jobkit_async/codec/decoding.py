@@ -1,0 +1,148 @@
+"""Bytes to models, whole or in slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar, cast, get_type_hints
+
+import attrs
+import msgspec
+
+from jobkit_async.codec.converters import locate, structure_loosely
+from jobkit_async.errors import DecodeError
+from jobkit_async.model import wire_name
+
+__all__ = ["Raw", "decode", "parse", "pluck", "skimmer", "split", "structure"]
+
+T = TypeVar("T")
+
+Raw = msgspec.Raw
+"""A slice of JSON text that has not been decoded."""
+
+
+_BOM: Final = b"\xef\xbb\xbf"
+
+_loose = msgspec.json.Decoder()
+
+
+_members = msgspec.json.Decoder(dict[str, Raw])
+
+
+_elements = msgspec.json.Decoder(list[Raw])
+
+
+def parse(data: bytes, *, operation: str) -> Any:
+    """Decode JSON text into plain dicts and lists.
+
+    Args:
+        data: The text, UTF-8; a byte order mark is tolerated.
+        operation: Name of the operation, for the error.
+
+    Raises:
+        DecodeError: It is no JSON, or nested too deeply.
+    """
+    data = data.removeprefix(_BOM)
+    try:
+        return _loose.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        problem = "the answer is empty" if not data.strip() else f"no JSON: {error}"
+        raise DecodeError(problem, operation=operation) from error
+
+
+def decode(data: bytes, type_: Any, *, at: Sequence[str] = (), operation: str) -> Any:
+    """Decode JSON text into models.
+
+    Args:
+        data: The text.
+        type_: An attrs class, a scalar, or a ``list`` or ``dict`` of them.
+        at: Names of the members that lead to it.
+        operation: Name of the operation, for errors.
+
+    Raises:
+        DecodeError: It is no JSON or of another shape; ``path`` says where.
+    """
+    return structure(parse(data, operation=operation), type_, at=at, operation=operation)
+
+
+def structure(value: Any, type_: Any, *, at: Sequence[str] = (), operation: str) -> Any:
+    """Make models of decoded JSON; arguments and errors as for :func:`decode`."""
+    place = "$"
+    for name in at:
+        if not isinstance(value, dict) or name not in value:
+            raise DecodeError(
+                f"there is no member {name!r}",
+                operation=operation,
+                path=place,
+            )
+        value = value[name]
+        place += f".{name}"
+    try:
+        return structure_loosely(value, type_)
+    except Exception as error:
+        inner, problem = locate(value, type_, error)
+        raise DecodeError(problem, operation=operation, path=place + inner) from error
+
+
+def split(data: bytes, *, at: Sequence[str] = (), operation: str) -> list[Raw]:
+    """Cut a listing into its elements without decoding them.
+
+    Raises:
+        DecodeError: It is no JSON, or there is no list at that place.
+    """
+    place = "$"
+    raw: bytes | Raw = data.removeprefix(_BOM)
+    try:
+        for name in at:
+            raw = _members.decode(raw)[name]
+            place += f".{name}"
+        return _elements.decode(raw)
+    except KeyError as error:
+        problem = f"there is no member {error.args[0]!r}"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        problem = f"no list: {error}"
+    raise DecodeError(problem, operation=operation, path=place)
+
+
+def pluck(data: bytes, *, at: Sequence[str]) -> Any:
+    """One value out of JSON text, decoded alone; None where it is not there."""
+    raw: bytes | Raw = data.removeprefix(_BOM)
+    try:
+        for name in at:
+            raw = _members.decode(raw)[name]
+        return _loose.decode(raw)
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def skimmer(row: type[T]) -> Callable[[bytes | Raw], T | None]:
+    """A decoder for some members of a JSON object, fast and lenient.
+
+    Args:
+        row: An attrs class with the wanted members, wire names in its metadata. Members with a
+            default may be missing.
+
+    Returns:
+        A function from JSON text to an object with the attributes of ``row``, or to None where
+        the text does not fit: one odd element must not spoil a listing.
+    """
+    hints = get_type_hints(row)
+    fields: list[Any] = []
+    columns = attrs.fields(cast("Any", row))
+    for field in columns:
+        has_default = field.default is not attrs.NOTHING
+        fields.append(
+            (field.name, hints[field.name], field.default)
+            if has_default
+            else (field.name, hints[field.name])
+        )
+    renames = {field.name: wire_name(field) for field in columns}
+    struct = msgspec.defstruct(row.__name__, fields, kw_only=True, rename=renames, frozen=True)
+    decoder = msgspec.json.Decoder(struct)
+
+    def skim(raw: bytes | Raw) -> T | None:
+        try:
+            return cast("T", decoder.decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+
+    return skim

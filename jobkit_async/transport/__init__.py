@@ -1,0 +1,13 @@
+"""One request out, one answer back: the only user of aiohttp's client.
+
+aiohttp's exceptions become ours here and nowhere else. A request that must not be sent twice
+passes through a middleware which hides a lost connection from aiohttp, because aiohttp would send
+some methods again by itself.
+"""
+
+from __future__ import annotations
+
+from jobkit_async.transport.checks import check_base_url
+from jobkit_async.transport.wire import Reply, Transport
+
+__all__ = ["Reply", "Transport", "check_base_url"]

@@ -1,0 +1,74 @@
+"""What a client is given to send with, and where to: checked before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from jobkit_async.errors import (
+    InvalidArgument,
+)
+
+__all__ = ["check_base_url", "check_session"]
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def check_session(session: object) -> None:
+    """See that a caller's session leaves the credentials and the base URL to the client.
+
+    Raises:
+        InvalidArgument: It does not, or it is none.
+    """
+    if not isinstance(session, aiohttp.ClientSession):
+        raise InvalidArgument("session", f"an aiohttp session is due, not {type(session).__name__}")
+    if getattr(session, "_default_auth", None) is not None:
+        raise InvalidArgument("session", "it brings its own auth=; the client logs in by itself")
+    if "Authorization" in session.headers:
+        raise InvalidArgument(
+            "session", "it brings its own Authorization header; the client logs in by itself"
+        )
+    if getattr(session, "_base_url", None) is not None:
+        raise InvalidArgument("session", "it brings its own base_url; pass base_url= to the client")
+
+
+def check_base_url(base_url: object, *, allow_plain_http: bool) -> str:
+    """A base URL without its trailing slash, if credentials may be sent there.
+
+    Args:
+        base_url: ``https://host[:port][/path]``; plain http only to loopback, or where allowed.
+        allow_plain_http: Whether plain http is allowed to any host.
+
+    Raises:
+        InvalidArgument: It is no such URL, or it carries user info, a query or a fragment.
+    """
+    if not isinstance(base_url, str):
+        raise InvalidArgument("base_url", f"a str is due, not {type(base_url).__name__}")
+    if any(letter <= " " or letter == "\x7f" for letter in base_url):
+        raise InvalidArgument("base_url", "it holds spaces or control characters")
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname, parts.port
+        url = URL(base_url)
+    except ValueError as error:
+        raise InvalidArgument("base_url", f"it is no URL: {error}") from None
+    if parts.scheme not in ("http", "https"):
+        raise InvalidArgument("base_url", "it must start with https:// (or http://)")
+    if not host or port == 0:
+        raise InvalidArgument("base_url", "it names no host")
+    if parts.username is not None or parts.password is not None:
+        raise InvalidArgument(
+            "base_url", "it carries user info; pass credentials as arguments of the client"
+        )
+    if parts.query or parts.fragment or "?" in base_url or "#" in base_url:
+        raise InvalidArgument("base_url", "it carries a query or a fragment")
+    if parts.scheme == "http" and host not in _LOOPBACK and not allow_plain_http:
+        raise InvalidArgument(
+            "base_url",
+            "plain http would show the credentials to everybody on the way; use https, or pass "
+            "allow_plain_http=True",
+        )
+    return str(url).rstrip("/")
