@@ -41,7 +41,8 @@ if TYPE_CHECKING:
         WaitTimeout,
         WrongEventLoop,
     )
-    from jobkit_async.job import Job, JobList, JobUpdate
+    from jobkit_async.job import Job, JobUpdate
+    from jobkit_async.joblist import JobList
     from jobkit_async.model import UNSET
     from jobkit_async.polling.schedule import (
         ExponentialBackoff,
@@ -93,7 +94,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "WaitTimeout",
         "WrongEventLoop",
     ),
-    "job": ("Job", "JobList", "JobUpdate"),
+    "job": ("Job", "JobUpdate"),
+    "joblist": ("JobList",),
     "model": ("UNSET",),
     "polling.schedule": ("ExponentialBackoff", "FixedInterval", "Polling", "Waited"),
     "services.bsubio.client": ("BsubioClient",),

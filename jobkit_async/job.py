@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Generic, Literal, NoReturn, Protocol, TypeVar, overload
+from typing import Any, ClassVar, Final, Generic, Literal, NoReturn, Protocol, TypeVar
 
 import attrs
 
@@ -33,10 +33,9 @@ from jobkit_async.refs import Ref
 from jobkit_async.states import JobState
 from jobkit_async.transfer import Download
 
-__all__ = ["Home", "Job", "JobList", "JobUpdate", "OnInput"]
+__all__ = ["Home", "Job", "JobUpdate", "OnInput"]
 
 DataT = TypeVar("DataT")
-JobT_co = TypeVar("JobT_co", bound="Job[Any]", covariant=True)
 
 OnInput = Literal["raise", "keep"]
 """What a wait does with a job that needs input: end, or go on waiting."""
@@ -431,39 +430,3 @@ def _check_timeout(timeout: object) -> None:
     good = isinstance(timeout, int | float) and not isinstance(timeout, bool)
     if not good or not isinstance(timeout, int | float) or math.isnan(timeout) or timeout < 0:
         raise InvalidArgument("timeout", f"seconds from 0 on, or None, are due, not {timeout!r}")
-
-
-class JobList(Sequence[JobT_co]):
-    """Handles from a listing, in its order.
-
-    Attributes:
-        total: How many jobs match in all, where the service tells; a listing may be cut.
-    """
-
-    __slots__ = ("_jobs", "total")
-
-    def __init__(self, jobs: Sequence[JobT_co], *, total: int | None = None) -> None:
-        self._jobs = tuple(jobs)
-        self.total = total
-
-    def __repr__(self) -> str:
-        return f"<JobList of {len(self)} jobs, total {self.total}>"
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, JobList):
-            return self._jobs == other._jobs and self.total == other.total
-        return NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # equal lists may hold handles that change
-
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-    @overload
-    def __getitem__(self, index: int) -> JobT_co: ...
-    @overload
-    def __getitem__(self, index: slice) -> JobList[JobT_co]: ...
-    def __getitem__(self, index: int | slice) -> JobT_co | JobList[JobT_co]:
-        if isinstance(index, slice):
-            return JobList(self._jobs[index], total=self.total)
-        return self._jobs[index]

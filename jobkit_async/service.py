@@ -1,7 +1,7 @@
 """The base of clients and of generated API classes.
 
-One call goes: generated method → :class:`ServiceApi` → :class:`Caller` (credentials, repetitions)
-→ ``request`` (pure) → ``transport`` → ``request`` and ``codec`` → value or handle.
+One call goes: generated method → :class:`ServiceApi` → ``caller`` (credentials, repetitions) →
+``request`` (pure) → ``transport`` → ``answer`` and ``codec`` → value or handle.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from jobkit_async.errors import (
     InvalidArgument,
     OutcomeUnknown,
 )
-from jobkit_async.job import Job, JobList
+from jobkit_async.job import Job
+from jobkit_async.joblist import JobList
 from jobkit_async.polling.record import Record
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Sighting, Source

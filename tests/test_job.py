@@ -25,7 +25,7 @@ from jobkit_async.errors import (
     WaitTimeout,
 )
 from jobkit_async.fakes.timeline import Plan
-from jobkit_async.job import JobList
+from jobkit_async.joblist import JobList
 from jobkit_async.polling.schedule import FixedInterval, Polling
 from jobkit_async.registry import find_service
 from jobkit_async.services.bsubio.models import CreateJobRequest

@@ -118,7 +118,7 @@ def result_type(result: Result, imports: Imports) -> str:
         case ResultKind.JOB:
             return imports.handle
         case ResultKind.JOBS:
-            return f"{imports.name('jobkit_async.job', 'JobList')}[{imports.handle}]"
+            return f"{imports.name('jobkit_async.joblist', 'JobList')}[{imports.handle}]"
         case ResultKind.BYTES:
             return imports.name("jobkit_async.transfer", "Download")
         case ResultKind.TEXT:

@@ -17,10 +17,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 from jobkit_async.errors import NotFound, RateLimited, ServerError
+from jobkit_async.polling.pace import Pace
 from jobkit_async.polling.record import Record
-from jobkit_async.polling.schedule import Polling, Schedule, Waited
+from jobkit_async.polling.schedule import Polling, Schedule
 from jobkit_async.polling.source import Key, Observed, Sighting, Source, fan_out
-from jobkit_async.polling.watch import LOST_LOOKS, Entry, Verdict, VerdictKind, Watch
+from jobkit_async.polling.watch import Entry, Verdict, VerdictKind, Watch
 from jobkit_async.states import JobState
 
 __all__ = ["Tracker"]
@@ -39,8 +40,6 @@ SHORTEST_TRIP: Final = 0.25
 """What a round trip is taken to last at least, in seconds."""
 LONGEST_LOOK: Final = 60.0
 """The most seconds that a wait of a single look takes, where the service must not be asked yet."""
-LONGEST_BACKOFF: Final = 60.0
-"""The longest pause in seconds that failures alone lead to."""
 ODD_WORDS: Final = 100
 """Unknown status words that are remembered, so that each is logged once."""
 SINGLE_READS: Final = 200
@@ -71,10 +70,10 @@ class Tracker(Generic[DataT]):
         self._service_time = service_time
         self._rng = polling.rng or random.Random()
         self._schedule = Schedule(polling, source.batch, self._rng)
+        self._pace = Pace(self._schedule, polling, source.batch)
         self._entries: dict[Key, Entry[DataT]] = {}
         self._deadlines: list[tuple[float, int, Watch[DataT]]] = []
         self._odd_words: set[str] = set()
-        self._cost = 1.0  # requests that the last look took
         self._stale = 0
         self._order = itertools.count()
         self._round_trip = 0.0
@@ -128,7 +127,8 @@ class Tracker(Generic[DataT]):
         if entry is None:
             if record.born is None:
                 record.born = now
-            at = self._first_look(record, now)  # a policy that raises leaves nothing behind
+            # First of all, so that a policy that raises leaves nothing behind.
+            at = self._pace.first_look(record, now, len(self._entries))
             entry = self._entries[record.key] = Entry(record)
             self._schedule.add(record.key, at)
         entry.watches[watch] = None
@@ -248,13 +248,12 @@ class Tracker(Generic[DataT]):
             observed = await self._source.observe(asks)
         except Exception as error:  # noqa: BLE001 - counted, and told when it lasts
             await self._take_failures(loop, dict.fromkeys(asks, error))
-            self._pace(loop, 1)
+            self._pace.spend(loop.time(), 1)
             skipped: set[Key] = set()
         else:
             self._measure(loop.time() - asked_at)
-            self._cost = max(1.0, float(observed.cost))
             skipped = await self._take(loop, asked_at, asks, observed)
-            self._pace(loop, observed.cost)
+            self._pace.spend(loop.time(), observed.cost)
         now = loop.time()
         for key, entry in asks.items():
             if key in skipped:
@@ -263,7 +262,8 @@ class Tracker(Generic[DataT]):
             for watch in list(entry.watches):
                 if watch.once_after is not None and watch.once_after <= asked_at:
                     self._end(watch, Verdict(VerdictKind.TIMEOUT, entry.record.newest))
-        self._plan(now, asks)
+        rest = [entry for key, entry in asks.items() if self._entries.get(key) is entry]
+        self._pace.plan(now, rest, len(self._entries))
         for key in skipped & self._entries.keys():
             if any(watch.once_after is not None for watch in self._entries[key].watches):
                 self._schedule.add(key, now)
@@ -410,63 +410,9 @@ class Tracker(Generic[DataT]):
         for entry in list(self._entries.values()):
             self._decide(entry, Verdict(VerdictKind.GAVE_UP, entry.record.newest, problem, cause))
 
-    # -- pace
-
-    def _first_look(self, record: Record[DataT], now: float) -> float:
-        """When to look at a job that somebody begins to wait for."""
-        known = [at for at in (record.seen_at, record.touched_at) if at is not None]
-        if not known:
-            return now
-        age = max(0.0, max(known) - _born(record, now))
-        return max(now, max(known) + self._schedule.gap(self._waited(age, looks=0)))
-
-    def _waited(self, age: float, *, looks: int) -> Waited:
-        batch = self._source.batch
-        count = max(1.0, float(len(self._entries)))
-        shared = count / self._cost if batch is None else min(count, batch)
-        return Waited(age=age, looks=looks, shared=max(1.0, shared))
-
-    def _plan(self, now: float, asks: Mapping[Key, Entry[DataT]]) -> None:
-        """Plan the next look at the jobs that have just been looked at."""
-        rest = [entry for key, entry in asks.items() if self._entries.get(key) is entry]
-        if not rest:
-            return
-        floor = self._polling.min_interval
-        grace = max(floor, self._polling.lost_after / LOST_LOOKS)
-        if self._source.batch is None:
-            # What counts is the sum of the hazards, 1/age each: one request serves all.
-            ages = [max(now - _born(entry.record, now), floor) for entry in rest]
-            age = len(ages) / sum(1.0 / age for age in ages)
-            gap = self._schedule.gap(self._waited(age, looks=min(e.looks for e in rest)))
-            if any(entry.misses for entry in rest):
-                gap = min(gap, grace)
-            gap = max(gap, _backoff(min(entry.failures for entry in rest)))
-            self._schedule.looked_at_all(now + gap)
-            return
-        for entry in rest:
-            age = max(0.0, now - _born(entry.record, now))
-            gap = self._schedule.gap(self._waited(age, looks=entry.looks))
-            if entry.misses:
-                gap = min(gap, grace)
-            gap = max(gap, _backoff(entry.failures))
-            self._schedule.looked(entry.record.key, now + gap, gap)
-
-    def _pace(self, loop: asyncio.AbstractEventLoop, cost: int) -> None:
-        if self._polling.max_rps is not None:
-            self._schedule.close_gate(loop.time() + cost / self._polling.max_rps)
-
     def _measure(self, seconds: float) -> None:
         known = self._round_trip or seconds
         self._round_trip = known + 0.25 * (seconds - known)
-
-
-def _born(record: Record[Any], now: float) -> float:
-    """Loop time from which a job's age counts."""
-    return now if record.born is None else record.born
-
-
-def _backoff(failures: int) -> float:
-    return min(LONGEST_BACKOFF, 0.5 * 2.0 ** min(failures, 10)) if failures else 0.0
 
 
 def _seen_at(entry: Entry[Any]) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jobkit_async.job import JobList
+from jobkit_async.joblist import JobList
 from jobkit_async.service import ServiceApi
 from jobkit_async.transfer import Download
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from jobkit_async.job import JobList
+from jobkit_async.joblist import JobList
 from jobkit_async.service import ServiceApi
 from jobkit_async.transfer import Content, Download
 

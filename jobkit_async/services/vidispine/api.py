@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit_async.job import JobList
+from jobkit_async.joblist import JobList
 from jobkit_async.service import ServiceApi
 
 from . import endpoints, models
