@@ -131,15 +131,17 @@ class Download:
         target = anyio.Path(path)
         if await target.is_dir():
             target = target / (self.filename or "download")
-        part = target.with_name(f".{uuid4().hex}.part")
+        part = Path(target.with_name(f".{uuid4().hex}.part"))
         try:
-            async with await anyio.open_file(part, "wb") as file:
+            # Opened, closed and removed here, not in threads: a cancelled task leaves its thread
+            # alone with what it does, and a file opened there would stay behind.
+            with part.open("wb") as raw:  # noqa: ASYNC230
+                file = anyio.wrap_file(raw)
                 async for chunk in self:
                     await file.write(chunk)
-            await part.replace(target)
+            part.replace(target)  # noqa: ASYNC240
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await part.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)  # noqa: ASYNC240
             raise
         finally:
             self.close()

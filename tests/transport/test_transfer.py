@@ -728,6 +728,25 @@ async def test_a_cancelled_saving_leaves_nothing(fetch: Any, serve: Any, tmp_pat
     assert await (await client.jobs.get_job_file(1)).read() == b"next"
 
 
+@pytest.mark.parametrize("steps", range(16))
+async def test_a_saving_cancelled_at_any_step_leaves_no_open_file(
+    fetch: Any, serve: Any, tmp_path: Path, steps: int
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf"
+    _, _, download = await fetch(serve.stall(head))
+    saving = asyncio.create_task(download.save(tmp_path))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    saving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        await asyncio.sleep(0.01)  # a thread that was left alone would open its file now
+        gc.collect()
+    assert names(tmp_path) == []
+
+
 async def test_a_saving_whose_client_is_closed_leaves_nothing(
     fetch: Any, serve: Any, tmp_path: Path
 ) -> None:
