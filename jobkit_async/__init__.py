@@ -41,12 +41,13 @@ if TYPE_CHECKING:
         WaitTimeout,
         WrongEventLoop,
     )
-    from jobkit_async.job import Job, JobUpdate
+    from jobkit_async.job import Job, JobUpdate, OnInput
     from jobkit_async.joblist import JobList
-    from jobkit_async.model import UNSET
+    from jobkit_async.model import UNSET, Unset
     from jobkit_async.polling.schedule import (
         ExponentialBackoff,
         FixedInterval,
+        Policy,
         Polling,
         Waited,
     )
@@ -59,8 +60,8 @@ if TYPE_CHECKING:
     from jobkit_async.services.vidispine.client import VidispineClient
     from jobkit_async.services.vidispine.job import VidispineJob
     from jobkit_async.states import JobState
-    from jobkit_async.transfer import Download, Upload
-    from jobkit_async.waiting import Outcome, as_completed, wait_all
+    from jobkit_async.transfer import Content, Download, Upload
+    from jobkit_async.waiting import AsCompleted, Outcome, as_completed, wait_all
 
 _HOMES: dict[str, tuple[str, ...]] = {
     "errors": (
@@ -94,10 +95,10 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "WaitTimeout",
         "WrongEventLoop",
     ),
-    "job": ("Job", "JobUpdate"),
+    "job": ("Job", "JobUpdate", "OnInput"),
     "joblist": ("JobList",),
-    "model": ("UNSET",),
-    "polling.schedule": ("ExponentialBackoff", "FixedInterval", "Polling", "Waited"),
+    "model": ("UNSET", "Unset"),
+    "polling.schedule": ("ExponentialBackoff", "FixedInterval", "Policy", "Polling", "Waited"),
     "services.bsubio.client": ("BsubioClient",),
     "services.bsubio.job": ("BsubioJob",),
     "services.ecotaxa.client": ("EcotaxaClient",),
@@ -107,8 +108,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "services.vidispine.client": ("VidispineClient",),
     "services.vidispine.job": ("VidispineJob",),
     "states": ("JobState",),
-    "transfer": ("Download", "Upload"),
-    "waiting": ("Outcome", "as_completed", "wait_all"),
+    "transfer": ("Content", "Download", "Upload"),
+    "waiting": ("AsCompleted", "Outcome", "as_completed", "wait_all"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -116,6 +117,7 @@ __all__ = [
     "UNSET",
     "AnswerTooLarge",
     "ApiError",
+    "AsCompleted",
     "BadRequest",
     "BsubioClient",
     "BsubioJob",
@@ -123,6 +125,7 @@ __all__ = [
     "Conflict",
     "ConnectFailed",
     "ConnectionLost",
+    "Content",
     "DecodeError",
     "Download",
     "EcotaxaClient",
@@ -145,9 +148,11 @@ __all__ = [
     "LeiaClient",
     "LeiaJob",
     "NotFound",
+    "OnInput",
     "Outcome",
     "OutcomeUnknown",
     "PayloadTooLarge",
+    "Policy",
     "Polling",
     "PollingFailed",
     "RateLimited",
@@ -156,6 +161,7 @@ __all__ = [
     "TableError",
     "TransportError",
     "Unauthorized",
+    "Unset",
     "Upload",
     "VidispineClient",
     "VidispineJob",

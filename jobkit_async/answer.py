@@ -12,7 +12,7 @@ import attrs
 from jobkit_async import codec
 from jobkit_async.endpoint import ResultKind
 from jobkit_async.errors import ApiError, DecodeError, api_error
-from jobkit_async.redact import blot, excerpt
+from jobkit_async.redact import excerpt, redact
 from jobkit_async.request import Request
 
 __all__ = ["Answer", "check", "http_date", "read", "refusal", "retry_after"]
@@ -93,7 +93,9 @@ def _is_bare(document: Any, at: tuple[str, ...], total: tuple[str, ...]) -> bool
     """Whether a listing that found nothing leaves the list out and tells only the total."""
     for name in at[:-1]:
         document = document.get(name) if isinstance(document, dict) else None
-    return isinstance(document, dict) and at[-1] not in document and total[-1] in document
+    if not isinstance(document, dict) or at[-1] in document:
+        return False
+    return document.get(total[-1]) == 0 or set(document) == {total[-1]}
 
 
 def _total(request: Request, answer: Answer, document: Any) -> int | None:
@@ -138,7 +140,7 @@ def refusal(request: Request, answer: Answer, now: float | None = None) -> ApiEr
     return api_error(
         answer.status,
         operation=row.name,
-        reason=blot(said, request.secrets),
+        reason=redact(said, request.secrets),
         body=excerpt(answer.body, request.secrets),
         retry_after=retry_after(answer.headers, now),
     )
@@ -149,7 +151,7 @@ def _failure(request: Request, answer: Answer) -> ApiError:
     return api_error(
         answer.status,
         operation=request.operation,
-        reason=blot(_reason(answer), request.secrets),
+        reason=redact(_reason(answer), request.secrets),
         body=excerpt(answer.body, request.secrets),
     )
 
@@ -165,10 +167,10 @@ def _reason(answer: Answer) -> str:
         except DecodeError:
             said = ""
         if said:
-            return blot(said)
+            return redact(said)
     if head[:1] == b"<":
         return "an HTML or XML page instead of an explanation"
-    return blot(head.decode("utf-8", "replace").splitlines()[0])
+    return redact(head.decode("utf-8", "replace").splitlines()[0])
 
 
 def _said(document: Any) -> str:

@@ -8,6 +8,7 @@ import contextvars
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+from jobkit_async.checks import check_text, has_controls
 from jobkit_async.errors import ClientClosed, DecodeError, InvalidArgument
 from jobkit_async.request import check_header
 
@@ -137,8 +138,7 @@ def secret(name: str, value: object) -> str:
     Raises:
         InvalidArgument: It is not; the message does not show it.
     """
-    if not isinstance(value, str):
-        raise InvalidArgument(name, f"a str is due, not {type(value).__name__}")
+    value = check_text(name, value)
     if not value.strip():
         raise InvalidArgument(name, "it is empty")
     return check_header(name, value)
@@ -157,16 +157,11 @@ def basic(username: object, password: object) -> StaticAuth:
         InvalidArgument: The user name has a colon, which the scheme cannot express, or one of
             them is empty or has control characters.
     """
-    for name, value in (("username", username), ("password", password)):
-        if not isinstance(value, str):
-            raise InvalidArgument(name, f"a str is due, not {type(value).__name__}")
-        if not value:
-            raise InvalidArgument(name, "it is empty")
-        if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
+    user = check_text("username", username, empty=False)
+    word = check_text("password", password, empty=False)
+    for name, text in (("username", user), ("password", word)):
+        if has_controls(text):
             raise InvalidArgument(name, "it has line breaks or control characters")
-        if any(0xD800 <= ord(letter) < 0xE000 for letter in value):
-            raise InvalidArgument(name, "it holds a lone surrogate")
-    user, word = str(username), str(password)
     if ":" in user:
         raise InvalidArgument("username", "Basic authentication has no room for a colon in it")
     encoded = base64.b64encode(f"{user}:{word}".encode()).decode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
@@ -18,13 +17,13 @@ from jobkit_async.errors import (
     JobkitError,
     Unauthorized,
 )
-from jobkit_async.redact import blot
+from jobkit_async.redact import redact
 from jobkit_async.request import Request, build, check_header
-from jobkit_async.retry import Course, Retry
-from jobkit_async.transfer import Cargo, Download
+from jobkit_async.retry import Retry, RetryState
+from jobkit_async.transfer import Download, UploadBody
 from jobkit_async.transport import Reply, Transport
 
-__all__ = ["TIMEOUT", "Caller", "Options", "check_count", "check_headers", "check_seconds"]
+__all__ = ["TIMEOUT", "Caller", "Options", "check_count", "check_headers"]
 
 TIMEOUT: Final = 30.0
 """Seconds that one request may take, unless said otherwise."""
@@ -118,9 +117,9 @@ class Caller:
         """Attempt a request until it succeeds or its error stands."""
         self.transport.check()
         request = build(row, arguments)
-        if isinstance(request.body, Cargo):
+        if isinstance(request.body, UploadBody):
             await request.body.check()
-        course = Course(row.repeat, self.options.retry, self.rng)
+        state = RetryState(row.repeat, self.options.retry, self.rng)
         renewed = False
         while True:
             headers: Mapping[str, str] = {}
@@ -139,9 +138,9 @@ class Caller:
                 renewed = True
             except JobkitError as error:
                 _scrub(error, told)
-                if course.done_before(error):
+                if state.done_before(error):
                     return _done(row)
-                pause = course.pause(error)
+                pause = state.pause(error)
                 if pause is None or not request.rewindable:
                     raise
                 await asyncio.sleep(pause)
@@ -149,27 +148,13 @@ class Caller:
 
 def _scrub(error: JobkitError, request: Request) -> None:
     """Take credentials out of an error's message, into which a server may have echoed them."""
-    error.args = tuple(blot(str(arg), request.secrets) for arg in error.args)
+    error.args = tuple(redact(str(arg), request.secrets) for arg in error.args)
 
 
 def _done(row: Endpoint) -> Any:
     """What stands for the lost answer of an earlier attempt that took effect."""
     result = row.returns
     return result.type() if result.kind is ResultKind.VALUE and attrs.has(result.type) else None
-
-
-def check_seconds(timeout: object) -> float:
-    """A request's timeout, checked; None is the default.
-
-    Raises:
-        InvalidArgument: It is no positive, finite number.
-    """
-    if timeout is None:
-        return TIMEOUT
-    good = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if not good or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
-        raise InvalidArgument("timeout", f"a positive number of seconds is due, not {timeout!r}")
-    return float(timeout)
 
 
 def check_count(retries: object) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Generic, Literal, NoReturn, Protocol, TypeVar
 
 import attrs
 
+from jobkit_async.checks import check_seconds
 from jobkit_async.endpoint import Endpoint
 from jobkit_async.errors import (
     ClientClosed,
@@ -36,6 +36,7 @@ from jobkit_async.transfer import Download
 __all__ = ["Home", "Job", "JobUpdate", "OnInput"]
 
 DataT = TypeVar("DataT")
+DataT_co = TypeVar("DataT_co", covariant=True)
 
 OnInput = Literal["raise", "keep"]
 """What a wait does with a job that needs input: end, or go on waiting."""
@@ -61,30 +62,30 @@ class Home(Protocol[DataT]):
         ...
 
     @property
-    def tracker(self) -> Tracker[DataT]:
+    def _tracker(self) -> Tracker[DataT]:
         """Follows the client's jobs."""
         ...
 
-    def check(self) -> None:
+    def _check(self) -> None:
         """Raise unless the client can be used now, from here."""
 
-    async def call(self, row: Endpoint, *arguments: Any) -> Any:
+    async def _call(self, row: Endpoint, *arguments: Any) -> Any:
         """Carry an operation out; the decoded value."""
         ...
 
-    async def start(self, row: Endpoint, *arguments: Any) -> Any:
+    async def _start(self, row: Endpoint, *arguments: Any) -> Any:
         """Carry an operation out whose answer is a job; its handle."""
         ...
 
-    async def download(self, row: Endpoint, *arguments: Any) -> Download:
+    async def _download(self, row: Endpoint, *arguments: Any) -> Download:
         """Carry an operation out whose answer is a file."""
         ...
 
-    async def scope(self) -> str | None:
+    async def _scope(self) -> str | None:
         """What else the service needs to find a job of which it is not known."""
         ...
 
-    async def look(self, record: Record[DataT]) -> Sighting[DataT]:
+    async def _look(self, record: Record[DataT]) -> Sighting[DataT]:
         """Read a job in full, and note what was seen in its record."""
         ...
 
@@ -108,7 +109,7 @@ class JobUpdate:
     at: datetime
 
 
-class Job(ABC, Generic[DataT]):
+class Job(ABC, Generic[DataT_co]):
     """A handle of one remote job.
 
     Handles are cheap, and equal if they are of the same job. All handles of a job that one client
@@ -121,7 +122,7 @@ class Job(ABC, Generic[DataT]):
     service: ClassVar[str]
     """Name of the service."""
 
-    def __init__(self, home: Home[DataT], record: Record[DataT]) -> None:
+    def __init__(self, home: Home[DataT_co], record: Record[DataT_co]) -> None:
         self._home = home
         self._record = record
 
@@ -140,6 +141,11 @@ class Job(ABC, Generic[DataT]):
         return (self.service, self._home.deployment, self._record.key)
 
     # -- what is known; no I/O
+
+    @property
+    @abstractmethod
+    def id(self) -> str | int:
+        """The job's id."""
 
     @property
     def ref(self) -> str:
@@ -186,7 +192,7 @@ class Job(ABC, Generic[DataT]):
         return self._record.created_at
 
     @property
-    def data(self) -> DataT | None:
+    def data(self) -> DataT_co | None:
         """The newest full snapshot, the service's own model; it may be older than :attr:`state`."""
         return self._record.data
 
@@ -197,7 +203,7 @@ class Job(ABC, Generic[DataT]):
 
     # -- the remote job
 
-    async def refresh(self) -> DataT:
+    async def refresh(self) -> DataT_co:
         """Read the job now.
 
         Returns:
@@ -207,14 +213,14 @@ class Job(ABC, Generic[DataT]):
             NotFound: The service does not know the job.
             JobkitError: The read failed.
         """
-        self._home.check()
-        sighting = await self._home.look(self._record)
+        self._home._check()
+        sighting = await self._home._look(self._record)
         assert sighting.data is not None  # noqa: S101 - a full read has one
         return sighting.data
 
     async def wait(
         self, timeout: float | None = None, *, check: bool = True, on_input: OnInput = "raise"
-    ) -> DataT:
+    ) -> DataT_co:
         """Wait for the job's end.
 
         Any number of waits for any number of jobs share their status requests. Giving up (by
@@ -240,12 +246,12 @@ class Job(ABC, Generic[DataT]):
             ClientClosed: The client is closed.
             InvalidArgument: An argument is out of bounds.
         """
-        _check_timeout(timeout)
+        check_timeout(timeout)
         if on_input not in ("raise", "keep"):
             raise InvalidArgument("on_input", f"'raise' or 'keep' is due, not {on_input!r}")
         verdict = self._known_end()
         if verdict is None:
-            self._home.check()
+            self._home._check()
             future = asyncio.get_running_loop().create_future()
             watch = self._watch(
                 lambda told: None if future.done() else future.set_result(told),
@@ -255,7 +261,7 @@ class Job(ABC, Generic[DataT]):
             try:
                 verdict = await future
             finally:
-                self._home.tracker.unwatch(watch)
+                self._home._tracker.unwatch(watch)
         error = self._error(verdict)
         ended = verdict.kind in (VerdictKind.FAILED, VerdictKind.CANCELLED)
         data = self._result(verdict)
@@ -263,12 +269,16 @@ class Job(ABC, Generic[DataT]):
             return data
         raise error or PollingFailed(f"{self._name} ended without a snapshot", ref=self.ref)
 
-    async def updates(self) -> AsyncIterator[JobUpdate]:
+    async def updates(self) -> AsyncGenerator[JobUpdate, None]:
         """Follow the job's changes.
 
         The first update is what is seen first; each change is told once. A reader that is slower
         than the job misses what lies between. The iteration ends when the job has ended or needs
-        input.
+        input. Whoever leaves it early closes it, so that nothing is polled for nobody::
+
+            async with aclosing(job.updates()) as updates:
+                async for update in updates:
+                    ...
 
         Raises:
             JobLost: The service no longer knows the job.
@@ -279,16 +289,16 @@ class Job(ABC, Generic[DataT]):
         if self._known_end() is not None and newest is not None:
             yield _update(newest)
             return
-        self._home.check()
+        self._home._check()
         bell = asyncio.Event()
-        news: list[Sighting[DataT]] = []
-        end: list[Verdict[DataT]] = []
+        news: list[Sighting[DataT_co]] = []
+        end: list[Verdict[DataT_co]] = []
 
-        def on_update(sighting: Sighting[DataT]) -> None:
+        def on_update(sighting: Sighting[DataT_co]) -> None:
             news[:] = [sighting]
             bell.set()
 
-        def notify(verdict: Verdict[DataT]) -> None:
+        def notify(verdict: Verdict[DataT_co]) -> None:
             end.append(verdict)
             bell.set()
 
@@ -303,7 +313,7 @@ class Job(ABC, Generic[DataT]):
             if isinstance(error, JobLost | PollingFailed | ClientClosed):
                 raise error
         finally:
-            self._home.tracker.unwatch(watch)
+            self._home._tracker.unwatch(watch)
 
     async def cancel(self) -> None:
         """Cancel the remote job.
@@ -315,7 +325,7 @@ class Job(ABC, Generic[DataT]):
             JobEnded: The job has ended otherwise.
             JobkitError: The service refused, or could not be reached.
         """
-        self._home.check()
+        self._home._check()
         await self._cancel()
 
     @abstractmethod
@@ -329,10 +339,10 @@ class Job(ABC, Generic[DataT]):
             snapshot=self.data,
         )
 
-    async def _look_for_end(self) -> Sighting[DataT] | None:
+    async def _look_for_end(self) -> Sighting[DataT_co] | None:
         """Look at the job before or after cancelling it; None if the service does not know it."""
         try:
-            return await self._home.look(self._record)
+            return await self._home._look(self._record)
         except NotFound:
             return None
 
@@ -342,7 +352,7 @@ class Job(ABC, Generic[DataT]):
     def _name(self) -> str:
         return f"{self.service} job {self._record.key}"
 
-    def _known_end(self) -> Verdict[DataT] | None:
+    def _known_end(self) -> Verdict[DataT_co] | None:
         """The end that is known already, and final."""
         newest = self._record.newest
         if newest is None or not self._record.over:
@@ -352,13 +362,13 @@ class Job(ABC, Generic[DataT]):
 
     def _watch(
         self,
-        notify: Callable[[Verdict[DataT]], None],
+        notify: Callable[[Verdict[DataT_co]], None],
         *,
         timeout: float | None = None,
         keep_input: bool = False,
-        on_update: Callable[[Sighting[DataT]], None] | None = None,
-    ) -> Watch[DataT]:
-        return self._home.tracker.watch(
+        on_update: Callable[[Sighting[DataT_co]], None] | None = None,
+    ) -> Watch[DataT_co]:
+        return self._home._tracker.watch(
             self._record,
             notify,
             timeout=timeout,
@@ -366,11 +376,11 @@ class Job(ABC, Generic[DataT]):
             on_update=on_update,
         )
 
-    def _result(self, verdict: Verdict[DataT]) -> DataT | None:
+    def _result(self, verdict: Verdict[DataT_co]) -> DataT_co | None:
         sighting = verdict.sighting
         return self.data if sighting is None or sighting.data is None else sighting.data
 
-    def _error(self, verdict: Verdict[DataT]) -> JobkitError | None:
+    def _error(self, verdict: Verdict[DataT_co]) -> JobkitError | None:
         """The exception that a verdict amounts to; None for success."""
         kind, sighting, name = verdict.kind, verdict.sighting, self._name
         if kind is VerdictKind.SUCCEEDED:
@@ -399,10 +409,10 @@ class Job(ABC, Generic[DataT]):
                 question=sighting.question,
             )
         elif kind is VerdictKind.TIMEOUT:
+            seen = "it was not seen" if sighting is None else f"it is {sighting.raw_status!r}"
+            trouble = f"; {verdict.problem}" if verdict.problem else ""
             error = WaitTimeout(
-                f"{name} has not ended in time; it goes on ({self.raw_status or 'not seen yet'})",
-                ref=ref,
-                snapshot=snapshot,
+                f"{name} has not ended in time: {seen}{trouble}", ref=ref, snapshot=snapshot
             )
         elif kind is VerdictKind.LOST:
             error = JobLost(f"{name} is lost: {verdict.problem}", ref=ref, snapshot=snapshot)
@@ -424,9 +434,11 @@ def _update(sighting: Sighting[Any]) -> JobUpdate:
     )
 
 
-def _check_timeout(timeout: object) -> None:
-    if timeout is None:
-        return
-    good = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if not good or not isinstance(timeout, int | float) or math.isnan(timeout) or timeout < 0:
-        raise InvalidArgument("timeout", f"seconds from 0 on, or None, are due, not {timeout!r}")
+def check_timeout(timeout: object) -> None:
+    """See that this is a wait's timeout: None, or seconds from 0 on.
+
+    Raises:
+        InvalidArgument: It is not.
+    """
+    if timeout is not None:
+        check_seconds("timeout", timeout, zero=True, infinite=True)

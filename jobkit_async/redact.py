@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from jobkit_async.errors import EXCERPT
 
-__all__ = ["blot", "excerpt"]
+__all__ = ["excerpt", "redact"]
 
 _MEMBER = re.compile(
     r"""(?ix)
@@ -17,7 +17,7 @@ _MEMBER = re.compile(
 _LOOK = 4096
 
 
-def blot(text: str, secrets: Iterable[str] = ()) -> str:
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Replace credentials in a text by ``***``.
 
     Args:
@@ -33,7 +33,7 @@ def blot(text: str, secrets: Iterable[str] = ()) -> str:
 
 def excerpt(data: bytes, secrets: Iterable[str] = ()) -> str:
     """The beginning of a body as text for an error, at most ``errors.EXCERPT`` characters."""
-    text = blot(data[:_LOOK].decode("utf-8", "replace"), secrets := tuple(secrets))
+    text = redact(data[:_LOOK].decode("utf-8", "replace"), secrets := tuple(secrets))
     if len(data) > _LOOK:  # a credential that the cut goes through would not be recognised
         text = text[: -max(map(len, secrets), default=0) or None]
     return text[:EXCERPT]

@@ -12,9 +12,10 @@ from urllib.parse import quote
 import attrs
 
 from jobkit_async import codec
+from jobkit_async.checks import check_text, has_controls
 from jobkit_async.endpoint import CSV, Endpoint, Param, Place, Repeat, ResultKind
 from jobkit_async.errors import InvalidArgument
-from jobkit_async.transfer import Cargo
+from jobkit_async.transfer import UploadBody
 
 __all__ = ["Request", "arguments", "build", "check_header", "check_id"]
 
@@ -41,7 +42,7 @@ class Request:
     row: Endpoint
     target: str = attrs.field(repr=False)
     headers: Mapping[str, str] = attrs.field(repr=False)
-    body: bytes | Cargo | None = attrs.field(default=None, repr=False)
+    body: bytes | UploadBody | None = attrs.field(default=None, repr=False)
     part: str | None = None
     secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
 
@@ -58,7 +59,7 @@ class Request:
     @property
     def rewindable(self) -> bool:
         """Whether its body can be sent again."""
-        return not isinstance(self.body, Cargo) or self.body.rewindable
+        return not isinstance(self.body, UploadBody) or self.body.rewindable
 
     @property
     def limit(self) -> int:
@@ -79,7 +80,7 @@ def build(row: Endpoint, arguments: Sequence[Any]) -> Request:
     path = row.path
     pairs: list[str] = []
     headers = {"Accept": row.accept}
-    body: bytes | Cargo | None = None
+    body: bytes | UploadBody | None = None
     part: str | None = None
     secrets: list[str] = []
     for param, write, argument in zip(row.params, _writers(row), arguments, strict=True):
@@ -101,7 +102,9 @@ def build(row: Endpoint, arguments: Sequence[Any]) -> Request:
             secrets += codec.secrets_of(argument)
             headers["Content-Type"] = "application/json"
         else:
-            body = argument if isinstance(argument, Cargo) else Cargo(param.name, argument)
+            body = (
+                argument if isinstance(argument, UploadBody) else UploadBody(param.name, argument)
+            )
             if place is Place.MULTIPART:
                 part = param.wire
             else:
@@ -127,7 +130,7 @@ def _writer(param: Param) -> Callable[[Any], str]:
     """A function from an argument to its text in the URL or header; it refuses what is wrong."""
     name, place = param.name, param.place
     if place is Place.HEADER:
-        return lambda value: check_header(name, _text(name, value))
+        return lambda value: check_header(name, check_text(name, value))
     scalar = _scalar(param)
     wire = quote(param.wire, safe="")
     if param.type is dict:
@@ -165,7 +168,7 @@ def _scalar(param: Param) -> Callable[[Any], str]:
 
     def write(value: Any) -> str:
         if kind is str:
-            return _text(name, value)
+            return check_text(name, value)
         if kind is bool:
             if not isinstance(value, bool):
                 raise InvalidArgument(name, f"a bool is due, not {type(value).__name__}")
@@ -181,16 +184,6 @@ def _scalar(param: Param) -> Callable[[Any], str]:
         return moment.replace(tzinfo=None).isoformat(timespec="seconds")
 
     return write
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise InvalidArgument(name, f"a str is due, not {type(value).__name__}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgument(name, "the text holds a lone surrogate") from None
-    return str.__str__(value)  # an enumeration's member goes out by its value
 
 
 def _number(param: Param, value: Any) -> str:
@@ -216,7 +209,7 @@ def check_id(name: str, value: object) -> str:
     Raises:
         InvalidArgument: It is no text, empty, or something that a path cannot hold as an id.
     """
-    return _segment(name, _text(name, value))
+    return _segment(name, check_text(name, value))
 
 
 def _segment(name: str, text: str) -> str:
@@ -235,7 +228,7 @@ def _members(name: str, value: Any) -> str:
         if isinstance(member, bool):
             text = "true" if member else "false"
         elif isinstance(member, str):
-            text = _text(place, member)
+            text = check_text(place, member)
         elif isinstance(member, int):
             text = _digits(place, member)
         elif isinstance(member, float) and math.isfinite(member):
@@ -246,7 +239,7 @@ def _members(name: str, value: Any) -> str:
                 "only strings, booleans and finite numbers fit into a query; "
                 "anything else can be sent in the body",
             )
-        pairs.append(f"{quote(_text(name, key), safe='')}={quote(text, safe='')}")
+        pairs.append(f"{quote(check_text(name, key), safe='')}={quote(text, safe='')}")
     if not pairs:
         raise InvalidArgument(name, "it is empty, which cannot be sent; leave it out")
     return "&".join(pairs)
@@ -263,7 +256,7 @@ def check_header(name: str, value: str) -> str:
         InvalidArgument: It has a line break or another control character, or is not ASCII: what
             else it could hold is read differently by every server.
     """
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
+    if has_controls(value):
         raise InvalidArgument(name, "a header cannot hold line breaks or control characters")
     if not value.isascii():
         raise InvalidArgument(name, "a header can hold ASCII characters only")

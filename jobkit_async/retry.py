@@ -18,7 +18,7 @@ from jobkit_async.errors import (
     ServerError,
 )
 
-__all__ = ["Course", "Retry"]
+__all__ = ["Retry", "RetryState"]
 
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _AMBIGUOUS: Final = frozenset({500, 502, 504})
@@ -40,7 +40,7 @@ class Retry:
     cap: float = 20.0
 
 
-class Course:
+class RetryState:
     """How the attempts of one call have gone so far, and what follows from it.
 
     Args:

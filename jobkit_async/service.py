@@ -10,6 +10,7 @@ import asyncio
 import copy
 import os
 import random
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -43,7 +44,8 @@ from jobkit_async.transport import Transport, check_base_url
 if TYPE_CHECKING:
     import aiohttp
 
-from jobkit_async.caller import Caller, Options, check_count, check_headers, check_seconds
+from jobkit_async.caller import Caller, Options, check_count, check_headers
+from jobkit_async.checks import check_seconds
 
 __all__ = ["ServiceApi", "ServiceClient"]
 
@@ -57,7 +59,7 @@ REMEMBERED: Final = 10_000
 """Cancellations that are remembered after the last handle of their job has gone."""
 
 
-class ServiceClient(Generic[JobT, DataT]):
+class ServiceClient(ABC, Generic[JobT, DataT]):
     """The base of the services' clients.
 
     Args:
@@ -73,7 +75,6 @@ class ServiceClient(Generic[JobT, DataT]):
     """Name of the service."""
     default_base_url: ClassVar[str]
     _job_class: ClassVar[Callable[..., Any]]
-    _source_class: ClassVar[Callable[..., Source[Any]]]
     _environment: ClassVar[tuple[str, ...]]
     """Names of the arguments that ``from_env`` looks for, as ``<SERVICE>_<ARGUMENT>``."""
 
@@ -96,7 +97,9 @@ class ServiceClient(Generic[JobT, DataT]):
         transport = Transport(
             base_url, session=session, user_agent=f"jobkit_async/{version('jobkit-async')}"
         )
-        options = Options(timeout=check_seconds(timeout))
+        options = Options()
+        if timeout is not None:
+            options = Options(timeout=check_seconds("timeout", timeout))
         rng = polling.rng or random.Random()
         anonymous = Caller(transport, None, options, rng)
         self._caller = Caller(transport, auth(anonymous) if callable(auth) else auth, options, rng)
@@ -105,16 +108,17 @@ class ServiceClient(Generic[JobT, DataT]):
         self._records: WeakValueDictionary[Any, Record[DataT]] = WeakValueDictionary()
         self._cancelled: OrderedDict[Any, None] = OrderedDict()
         self._source: Source[DataT] = self._make_source(polls)
-        self.tracker: Final = Tracker(
+        self._tracker: Final = Tracker(
             self._source, polling, name=self.service, service_time=transport.service_time
         )
 
     def __repr__(self) -> str:
-        state = "closed" if self._caller.transport.closed else f"{len(self.tracker)} jobs awaited"
+        state = "closed" if self._caller.transport.closed else f"{len(self._tracker)} jobs awaited"
         return f"<{type(self).__name__} {self.base_url}, {state}>"
 
+    @abstractmethod
     def _make_source(self, caller: Caller) -> Source[DataT]:
-        return self._source_class(caller, self._record_of)
+        """How the service's jobs are observed, through a caller."""
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
@@ -124,13 +128,15 @@ class ServiceClient(Generic[JobT, DataT]):
         ``VIDISPINE_BASE_URL``.
 
         Args:
-            **options: Further arguments of the client; they win over the environment.
+            **options: Further arguments of the client; they win over the environment, and if any
+                of them is a credential, its credentials are left aside.
 
         Raises:
             InvalidArgument: The environment lacks the credentials, or has two kinds of them.
         """
         found: dict[str, Any] = {}
-        for name in (*cls._environment, "base_url"):
+        given = any(options.get(name) is not None for name in cls._environment)
+        for name in ("base_url",) if given else (*cls._environment, "base_url"):
             value = os.environ.get(f"{cls.service}_{name}".upper())
             if value:
                 found[name] = value
@@ -163,10 +169,10 @@ class ServiceClient(Generic[JobT, DataT]):
         self._caller.transport.shut()
         if self._caller.auth is not None:
             self._caller.auth.close()
-        await self.tracker.aclose()
+        await self._tracker.aclose()
         await self._caller.transport.aclose()
 
-    def check(self) -> None:
+    def _check(self) -> None:
         """Raise unless the client can be used now, from here.
 
         Raises:
@@ -195,7 +201,7 @@ class ServiceClient(Generic[JobT, DataT]):
         """
         options = self._caller.options
         if timeout is not None:
-            options = attrs.evolve(options, timeout=check_seconds(timeout))
+            options = attrs.evolve(options, timeout=check_seconds("timeout", timeout))
         if retries is not None:
             retry = attrs.evolve(options.retry, retries=check_count(retries))
             options = attrs.evolve(options, retry=retry)
@@ -248,7 +254,7 @@ class ServiceClient(Generic[JobT, DataT]):
         if record is None:
             record = Record(key, cancelled=key in self._cancelled)
             self._records[key] = record
-        if scope is not None and (sure or record.scope is None):
+        if scope is not None and (sure or not record.scope_sure):
             record.scope, record.scope_sure = scope, sure or record.scope_sure
         return record
 
@@ -269,9 +275,15 @@ class ServiceClient(Generic[JobT, DataT]):
             scope = given.get(name) or getattr(data, name, None)
         record = self._record_of(key, scope, sure=scope is not None)
         now = _now()
-        counted = record.observe(self._source.sight(data), asked_at=asked_at, now=now)
+        sighting = self._source.sight(data)
+        if not self._shows_all(row, arguments):
+            sighting = attrs.evolve(sighting, data=None)
+            record.keep(data)
+        if not sighting.raw_status and record.newest is not None:
+            return self._handle(record)  # ids alone say nothing about the job
+        counted = record.observe(sighting, asked_at=asked_at, now=now)
         if counted is not None:
-            self.tracker.notice(record, counted)
+            self._tracker.notice(record, counted)
         if row.repeat is Repeat.ONCE:
             record.born, record.dated = (
                 asked_at,
@@ -282,31 +294,36 @@ class ServiceClient(Generic[JobT, DataT]):
             record.set_created(record.created_at.timestamp(), service_now, now)
         return self._handle(record)
 
-    async def scope(self) -> str | None:
+    def _shows_all(self, row: Endpoint, arguments: tuple[Any, ...]) -> bool:
+        """Whether an operation's answer shows its jobs in full."""
+        del row, arguments
+        return True
+
+    async def _scope(self) -> str | None:
         """What else the service needs to find a job of which it is not known; None for most."""
         return None
 
-    async def look(self, record: Record[DataT]) -> Sighting[DataT]:
+    async def _look(self, record: Record[DataT]) -> Sighting[DataT]:
         """Read a job in full, and note what was seen in its record; for handles."""
         asked_at = _now()
         sighting = await self._make_source(self._caller).read(record.key)
         counted = record.observe(sighting, asked_at=asked_at, now=_now())
         if counted is None:
             return sighting
-        self.tracker.notice(record, counted)
+        self._tracker.notice(record, counted)
         return counted
 
-    async def call(self, row: Endpoint, *arguments: Any) -> Any:
+    async def _call(self, row: Endpoint, *arguments: Any) -> Any:
         """Carry an operation out; for handles and generated classes."""
         with self._changing(row, arguments):
             return await self._caller.value(row, *arguments)
 
-    async def start(self, row: Endpoint, *arguments: Any) -> JobT:
+    async def _start(self, row: Endpoint, *arguments: Any) -> JobT:
         """Carry an operation out whose answer is a job; for handles and generated classes."""
         asked_at = _now()
-        return self._adopt(row, arguments, await self.call(row, *arguments), asked_at)
+        return self._adopt(row, arguments, await self._call(row, *arguments), asked_at)
 
-    async def download(self, row: Endpoint, *arguments: Any) -> Download:
+    async def _download(self, row: Endpoint, *arguments: Any) -> Download:
         """Carry an operation out whose answer is a file; for handles and generated classes."""
         return await self._caller.download(row, *arguments)
 
@@ -326,14 +343,16 @@ class ServiceClient(Generic[JobT, DataT]):
         self._touch(key, starts=row.starts, cancels=row.cancels)
 
     def _touch(self, key: Any, *, starts: bool = False, cancels: bool = False) -> None:
+        record = self._records.get(key)
+        if record is not None and record.over:
+            return  # nothing changes an end that is final
         if cancels:
             self._cancelled[key] = None
             if len(self._cancelled) > REMEMBERED:
                 self._cancelled.popitem(last=False)
-        record = self._records.get(key)
         if record is not None:
             record.touch(_now(), starts=starts, cancels=cancels)
-            self.tracker.look_soon(key)
+            self._tracker.look_soon(key)
 
 
 class ServiceApi(Generic[JobT]):
@@ -348,27 +367,27 @@ class ServiceApi(Generic[JobT]):
         return f"<{type(self).__name__} of {self._client!r}>"
 
     async def _job(self, row: Endpoint, *arguments: Any) -> JobT:
-        return await self._client.start(row, *arguments)
+        return await self._client._start(row, *arguments)
 
     async def _jobs(self, row: Endpoint, *arguments: Any) -> JobList[JobT]:
         asked_at = _now()
-        value = await self._client.call(row, *arguments)
+        value = await self._client._call(row, *arguments)
         found, total = value or ([], 0)
         return JobList(
             [self._client._adopt(row, arguments, data, asked_at) for data in found], total=total
         )
 
     async def _value(self, row: Endpoint, *arguments: Any) -> Any:
-        return await self._client.call(row, *arguments)
+        return await self._client._call(row, *arguments)
 
     async def _text(self, row: Endpoint, *arguments: Any) -> str:
-        return cast(str, await self._client.call(row, *arguments))
+        return cast(str, await self._client._call(row, *arguments))
 
     async def _none(self, row: Endpoint, *arguments: Any) -> None:
-        await self._client.call(row, *arguments)
+        await self._client._call(row, *arguments)
 
     async def _download(self, row: Endpoint, *arguments: Any) -> Download:
-        return await self._client.download(row, *arguments)
+        return await self._client._download(row, *arguments)
 
 
 def _now() -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
     from jobkit_async.endpoint import Table
     from jobkit_async.fakes.server import FakeServer
     from jobkit_async.service import ServiceClient
-    from jobkit_async.states import JobState
 
 __all__ = ["ServiceSpec"]
 
@@ -28,7 +26,6 @@ class ServiceSpec:
         package: The package that the parts are in.
         table_name: Its operations, a :class:`~jobkit_async.endpoint.Table`.
         client_name: Its client class.
-        states_name: What each of its status words means.
         fake_name: Its embedded server's class.
     """
 
@@ -36,7 +33,6 @@ class ServiceSpec:
     package: str
     table_name: str = "endpoints:TABLE"
     client_name: str
-    states_name: str = "source:STATES"
     fake_name: str
 
     def _load(self, part: str) -> Any:
@@ -52,11 +48,6 @@ class ServiceSpec:
     def client(self) -> type[ServiceClient[Any, Any]]:
         """Its client class."""
         return cast("type[ServiceClient[Any, Any]]", self._load(self.client_name))
-
-    @property
-    def states(self) -> Mapping[str, JobState]:
-        """What each of its status words means."""
-        return cast("Mapping[str, JobState]", self._load(self.states_name))
 
     @property
     def fake(self) -> type[FakeServer[Any]]:

@@ -14,7 +14,7 @@ from typing import Any, Generic, Self, TypeVar
 import attrs
 
 from jobkit_async.errors import InvalidArgument, JobError, JobkitError
-from jobkit_async.job import Job, _check_timeout
+from jobkit_async.job import Job, check_timeout
 from jobkit_async.polling.watch import Verdict, Watch
 from jobkit_async.states import JobState
 
@@ -92,7 +92,7 @@ async def wait_all(
         InvalidArgument: An argument is out of bounds.
     """
     handles = _handles(jobs)
-    _check_timeout(timeout)
+    check_timeout(timeout)
     if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
         raise InvalidArgument("return_when", f"one of asyncio's constants, not {return_when!r}")
     outcomes: list[Outcome[JobT] | None] = [None] * len(handles)
@@ -112,7 +112,7 @@ async def wait_all(
     known = [job._known_end() for job in handles]
     for job, end in zip(handles, known, strict=True):
         if end is None:
-            job._home.check()
+            job._home._check()
     watches: list[tuple[JobT, Watch[Any]]] = []
     try:
         for index, (job, end) in enumerate(zip(handles, known, strict=True)):
@@ -124,7 +124,7 @@ async def wait_all(
             await finished
     finally:
         for job, watch in watches:
-            job._home.tracker.unwatch(watch)
+            job._home._tracker.unwatch(watch)
     return [
         outcome or Outcome(job, job.state, done=False)
         for job, outcome in zip(handles, outcomes, strict=True)
@@ -167,7 +167,7 @@ class AsCompleted(Generic[JobT]):
         if end is not None:
             self._settle(handle, end)
             return
-        handle._home.check()
+        handle._home._check()
         myself = weakref.ref(self)  # what is thrown away must not be kept by those it waits for
 
         def notify(verdict: Verdict[Any]) -> None:
@@ -186,7 +186,7 @@ class AsCompleted(Generic[JobT]):
         """Stop waiting for what has not come yet. Can be repeated."""
         waits, self._waits = self._waits, {}
         for job, watch in waits.items():
-            job._home.tracker.unwatch(watch)
+            job._home._tracker.unwatch(watch)
         self._bell.set()
 
     def __del__(self) -> None:

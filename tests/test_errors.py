@@ -34,7 +34,7 @@ from jobkit_async import (
     VidispineClient,
     errors,
 )
-from jobkit_async.redact import blot, excerpt
+from jobkit_async.redact import excerpt, redact
 from jobkit_async.request import build
 from jobkit_async.services.bsubio import endpoints as bsubio_endpoints
 from jobkit_async.services.bsubio import models as bsubio
@@ -45,6 +45,7 @@ PUBLIC = [
     "UNSET",
     "AnswerTooLarge",
     "ApiError",
+    "AsCompleted",
     "BadRequest",
     "BsubioClient",
     "BsubioJob",
@@ -52,6 +53,7 @@ PUBLIC = [
     "Conflict",
     "ConnectFailed",
     "ConnectionLost",
+    "Content",
     "DecodeError",
     "Download",
     "EcotaxaClient",
@@ -74,9 +76,11 @@ PUBLIC = [
     "LeiaClient",
     "LeiaJob",
     "NotFound",
+    "OnInput",
     "Outcome",
     "OutcomeUnknown",
     "PayloadTooLarge",
+    "Policy",
     "Polling",
     "PollingFailed",
     "RateLimited",
@@ -85,6 +89,7 @@ PUBLIC = [
     "TableError",
     "TransportError",
     "Unauthorized",
+    "Unset",
     "Upload",
     "VidispineClient",
     "VidispineJob",
@@ -679,7 +684,7 @@ def assert_clean(text: str) -> None:
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 422, 500])
 @pytest.mark.parametrize("service", SERVICES)
-async def test_credentials_that_a_server_echoes_are_blotted(
+async def test_credentials_that_a_server_echoes_are_redacted(
     service: str, status: int, opened: Opened, recorder: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="jobkit_async")
@@ -707,7 +712,7 @@ async def test_credentials_that_a_server_echoes_are_blotted(
 
 @pytest.mark.parametrize("status", [200, 401, 500])
 @pytest.mark.parametrize("service", SERVICES)
-async def test_credentials_that_an_excerpt_cuts_through_are_blotted(
+async def test_credentials_that_an_excerpt_cuts_through_are_redacted(
     service: str, status: int, opened: Opened, recorder: Any
 ) -> None:
     client = (await opened(service, **SECRETS[service])).with_options(retries=0)
@@ -733,7 +738,7 @@ async def test_credentials_that_an_excerpt_cuts_through_are_blotted(
     ],
 )
 @pytest.mark.parametrize("status", [200, 401, 500])
-async def test_an_upload_token_that_a_server_echoes_is_blotted(
+async def test_an_upload_token_that_a_server_echoes_is_redacted(
     status: int, body: Any, opened: Opened, recorder: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="jobkit_async")
@@ -750,7 +755,7 @@ async def test_an_upload_token_that_a_server_echoes_is_blotted(
     assert "upload" in caplog.text
 
 
-async def test_an_upload_token_in_an_odd_answer_is_blotted(opened: Opened, recorder: Any) -> None:
+async def test_an_upload_token_in_an_odd_answer_is_redacted(opened: Opened, recorder: Any) -> None:
     client = await opened("bsubio")
     job = {"id": "7", "upload_token": UPLOAD_TOKEN, "data_size": "many"}
     for answer in ({"data": job}, {"data": {"jobs": [job, job]}}):
@@ -855,7 +860,7 @@ async def test_a_log_in_that_fails_does_not_show_secrets(
     assert_clean(caplog.text)
 
 
-def test_texts_are_blotted_by_name_and_by_value() -> None:
+def test_texts_are_redacted_by_name_and_by_value() -> None:
     for text in (
         '{"upload_token": "planted-token"}',
         "{'password': 'planted-password'}",
@@ -870,10 +875,10 @@ def test_texts_are_blotted_by_name_and_by_value() -> None:
         '{"access_token": "planted-token"}',
         '{"client_secret": "planted-token"}',
     ):
-        assert_clean(blot(text))
-        assert "***" in blot(text)
-    assert blot("a planted-token b", ["planted-token"]) == "a *** b"
-    assert blot("nothing here", [""]) == "nothing here"
+        assert_clean(redact(text))
+        assert "***" in redact(text)
+    assert redact("a planted-token b", ["planted-token"]) == "a *** b"
+    assert redact("nothing here", [""]) == "nothing here"
     assert_clean(excerpt(b"x" * 246 + b"planted-token", ["planted-token"]))
     assert excerpt(b"y" * 10_000) == "y" * 256
     assert excerpt(b"\xff") == "\ufffd"
@@ -886,4 +891,4 @@ def test_sentences_about_credentials_stay_readable() -> None:
         "wrong user name or password",
         "no secret is that old",
     ):
-        assert blot(text) == text
+        assert redact(text) == text

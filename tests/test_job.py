@@ -170,7 +170,7 @@ class TestWait:
                 await waiting
             assert it.happened("cancelled") == it.happened("removed") == 0
             assert it.server.ending(job.id) is None
-            assert len(it.client.tracker) == 0
+            assert len(it.client._tracker) == 0
 
     @ALL
     async def test_without_check_the_other_errors_still_raise(self, name: str) -> None:
@@ -612,7 +612,7 @@ class TestHandles:
             gc.collect()
             await asyncio.sleep(1.0)
             assert len(it.client._records) == 0
-            assert len(it.client.tracker) == 0
+            assert len(it.client._tracker) == 0
 
     @ALL
     async def test_updates_follow_a_job_to_its_end(self, name: str) -> None:

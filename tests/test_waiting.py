@@ -65,7 +65,7 @@ class Both:
         return sum(
             len(entry.watches)
             for client in (self.ecotaxa, self.vidispine)
-            for entry in client.tracker._entries.values()
+            for entry in client._tracker._entries.values()
         )
 
     @property

@@ -97,11 +97,11 @@ def _unset_hook(type_: Any, converter: BaseConverter) -> Callable[[Any, Any], An
     return hook
 
 
-def _list_hook(type_: Any, converter: BaseConverter, *, fussy: bool) -> Callable[[Any, Any], Any]:
+def _list_hook(type_: Any, converter: BaseConverter, *, strict: bool) -> Callable[[Any, Any], Any]:
     build = list_structure_factory(type_, converter)
 
     def hook(value: Any, _: Any) -> Any:
-        if value is None and not fussy:
+        if value is None and not strict:
             return []
         if type(value) is not list:
             raise TypeError(f"a list is due, not {_name(value)}")
@@ -110,11 +110,11 @@ def _list_hook(type_: Any, converter: BaseConverter, *, fussy: bool) -> Callable
     return hook
 
 
-def _dict_hook(type_: Any, converter: BaseConverter, *, fussy: bool) -> Callable[[Any, Any], Any]:
+def _dict_hook(type_: Any, converter: BaseConverter, *, strict: bool) -> Callable[[Any, Any], Any]:
     build = mapping_structure_factory(type_, converter)
 
     def hook(value: Any, _: Any) -> Any:
-        if value is None and not fussy:
+        if value is None and not strict:
             return {}
         if type(value) is not dict:
             raise TypeError(f"an object is due, not {_name(value)}")
@@ -123,19 +123,19 @@ def _dict_hook(type_: Any, converter: BaseConverter, *, fussy: bool) -> Callable
     return hook
 
 
-def _make(*, detailed: bool, fussy: bool) -> MsgspecJsonConverter:
+def _make(*, detailed: bool, strict: bool) -> MsgspecJsonConverter:
     """A converter.
 
     Args:
         detailed: Whether its errors tell the place; slower.
-        fussy: Whether a list or dict that is null is an error, as in what we send.
+        strict: Whether a list or dict that is null is an error, as in what we send.
     """
 
     def list_hook(type_: Any, converter: BaseConverter) -> Callable[[Any, Any], Any]:
-        return _list_hook(type_, converter, fussy=fussy)
+        return _list_hook(type_, converter, strict=strict)
 
     def dict_hook(type_: Any, converter: BaseConverter) -> Callable[[Any, Any], Any]:
-        return _dict_hook(type_, converter, fussy=fussy)
+        return _dict_hook(type_, converter, strict=strict)
 
     converter = make_converter(detailed_validation=detailed)
     converter.register_structure_hook(str, _expect("a string", str))
@@ -150,22 +150,22 @@ def _make(*, detailed: bool, fussy: bool) -> MsgspecJsonConverter:
     return converter
 
 
-_fast = _make(detailed=False, fussy=False)
+_fast = _make(detailed=False, strict=False)
 
 
-_slow = _make(detailed=True, fussy=False)
+_slow = _make(detailed=True, strict=False)
 
 
-_fussy = _make(detailed=False, fussy=True)
+_strict = _make(detailed=False, strict=True)
 
 
-_slow_fussy = _make(detailed=True, fussy=True)
+_slow_strict = _make(detailed=True, strict=True)
 
 
-def locate(value: Any, type_: Any, error: Exception, *, fussy: bool = False) -> tuple[str, str]:
+def locate(value: Any, type_: Any, error: Exception, *, strict: bool = False) -> tuple[str, str]:
     """Where in the value the error is, and what it says. Only taken after a failure: slower."""
     try:
-        (_slow_fussy if fussy else _slow).structure(value, type_)
+        (_slow_strict if strict else _slow).structure(value, type_)
     except (ClassValidationError, IterableValidationError) as group:
         return _walk(group)
     except Exception as single:  # noqa: BLE001 - see structure()
@@ -197,5 +197,5 @@ def _say(error: BaseException) -> str:
 
 structure_loosely = _fast.structure
 """Makes models of what a server sent: a list or dict that is null is empty."""
-structure_strictly = _fussy.structure
+structure_strictly = _strict.structure
 """Makes models of what is to be sent."""

@@ -10,6 +10,7 @@ from typing import Any, cast
 import attrs
 import msgspec
 
+from jobkit_async.checks import check_text
 from jobkit_async.codec.converters import locate, structure_strictly
 from jobkit_async.errors import InvalidArgument
 from jobkit_async.model import UNSET, wire_name
@@ -41,7 +42,7 @@ def encode(argument: str, value: object, type_: Any = dict) -> bytes:
         try:
             structure_strictly(plain, type_)
         except Exception as error:
-            inner, problem = locate(plain, type_, error, fussy=True)
+            inner, problem = locate(plain, type_, error, strict=True)
             raise InvalidArgument(argument + inner, problem) from error
     try:
         return msgspec.json.encode(plain)
@@ -67,11 +68,7 @@ def _plain(value: object, place: str) -> Any:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InvalidArgument(place, "the text holds a lone surrogate") from None
-        return str.__str__(value)  # an enumeration's member goes out by its value
+        return check_text(place, value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidArgument(place, f"JSON cannot express {value}")

@@ -33,8 +33,8 @@ class Pace:
     def first_look(self, record: Record[Any], now: float, awaited: int) -> float:
         """When to look at a job that somebody begins to wait for, among so many others."""
         known = [at for at in (record.seen_at, record.touched_at) if at is not None]
-        if not known:
-            return now
+        if not known or record.alive_at is None:
+            return now  # what is not known to be on its way has something to tell
         age = max(0.0, max(known) - _born(record, now))
         return max(now, max(known) + self._gap(age, 0, awaited))
 

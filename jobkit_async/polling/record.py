@@ -87,6 +87,12 @@ class Record(Generic[DataT]):
             self.data_at = datetime.now(UTC)
         return sighting
 
+    def keep(self, data: DataT) -> None:
+        """Keep a snapshot that is not a full one, for want of a better."""
+        if self.data is None:
+            self.data = data
+            self.data_at = datetime.now(UTC)
+
     def _lags(self, sighting: Sighting[DataT], now: float) -> bool:
         if self._outdated is None or self.touched_at is None:
             return False
@@ -109,6 +115,8 @@ class Record(Generic[DataT]):
         self.touched_at = now
         if starts:
             self.alive_at = now
+        if cancels:
+            self.alive_at = None
         self.born = now
         self.dated = True
         self.cancelled = self.cancelled or cancels

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import attrs
 
+from jobkit_async.checks import check_seconds
 from jobkit_async.errors import InvalidArgument
 
 __all__ = [
@@ -91,12 +92,6 @@ class FixedInterval:
         return self.interval
 
 
-def _positive(name: str, value: object) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (good and isinstance(value, int | float) and 0 < value < math.inf):
-        raise InvalidArgument(name, f"a positive number of seconds is due, not {value!r}")
-
-
 @attrs.frozen(kw_only=True)
 class Polling:
     """How a client waits for jobs.
@@ -138,9 +133,9 @@ class Polling:
             "lost_after",
             "unknown_after",
         ):
-            _positive(name, getattr(self, name))
+            check_seconds(name, getattr(self, name))
         if self.max_rps is not None:
-            _positive("max_rps", self.max_rps)
+            check_seconds("max_rps", self.max_rps)
         if self.rng is not None and not isinstance(self.rng, random.Random):
             raise InvalidArgument("rng", f"a random.Random is due, not {type(self.rng).__name__}")
         if self.max_interval < self.min_interval:

@@ -131,6 +131,8 @@ class Tracker(Generic[DataT]):
             at = self._pace.first_look(record, now, len(self._entries))
             entry = self._entries[record.key] = Entry(record)
             self._schedule.add(record.key, at)
+        elif on_update is not None or record.alive_at is None:
+            self._schedule.add(record.key, now)  # it has something to tell the newcomer
         entry.watches[watch] = None
         if timeout is not None:
             ends_at = now + (timeout or LONGEST_LOOK)
@@ -261,7 +263,7 @@ class Tracker(Generic[DataT]):
             entry.looks += 1
             for watch in list(entry.watches):
                 if watch.once_after is not None and watch.once_after <= asked_at:
-                    self._end(watch, Verdict(VerdictKind.TIMEOUT, entry.record.newest))
+                    self._end(watch, entry.timeout())
         rest = [entry for key, entry in asks.items() if self._entries.get(key) is entry]
         self._pace.plan(now, rest, len(self._entries))
         for key in skipped & self._entries.keys():
@@ -308,7 +310,7 @@ class Tracker(Generic[DataT]):
         """Take sightings in; returns the jobs whose end was seen without a snapshot."""
         ended: list[Key] = []
         for count, (key, sighting) in enumerate(seen.items(), 1):
-            entry = asks.get(key)
+            entry = self._entries.get(key) if key in asks else None
             if entry is not None and self._saw(entry, sighting, asked_at, loop.time()):
                 ended.append(key)
             if count % SLICE == 0:
@@ -324,7 +326,7 @@ class Tracker(Generic[DataT]):
     ) -> None:
         failures: dict[Key, Exception] = {}
         for count, (key, result) in enumerate(results.items(), 1):
-            entry = asks.get(key)
+            entry = self._entries.get(key) if key in asks else None
             if entry is None:
                 continue
             if isinstance(result, Sighting):
@@ -399,7 +401,9 @@ class Tracker(Generic[DataT]):
             _call(watch.notify, verdict)
 
     def _expire(self, watch: Watch[DataT]) -> None:
-        self._end(watch, Verdict(VerdictKind.TIMEOUT, watch.record.newest))
+        entry = self._entries.get(watch.record.key)
+        if entry is not None:
+            self._end(watch, entry.timeout())
 
     def _broken(self, error: BaseException) -> None:
         """The loop itself broke, or was cancelled by others: nobody is left hanging."""

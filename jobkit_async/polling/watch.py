@@ -120,6 +120,8 @@ class Entry(Generic[DataT]):
     tried_at: float = float("-inf")
     misses: int = 0
     missing_since: float = 0.0
+    trouble: str = ""
+    trouble_cause: Exception | None = None
     odd_word: str | None = None
     odd_since: float = 0.0
     refusals: int = 0
@@ -139,18 +141,24 @@ class Entry(Generic[DataT]):
         """Whether somebody watches the way and not only the end."""
         return any(watch.on_update is not None for watch in self.watches)
 
+    def timeout(self) -> Verdict[DataT]:
+        """The verdict where the time is over first."""
+        newest = self.record.newest
+        return Verdict(VerdictKind.TIMEOUT, newest, self.trouble, self.trouble_cause)
+
     def saw(self, sighting: Sighting[DataT], now: float, polling: Polling) -> Verdict[DataT] | None:
         """The job was sighted; an end counts once its snapshot is there."""
-        self.failures = self.misses = self.refusals = 0
         state = sighting.state
+        if state.ended and sighting.data is None:
+            return None  # its snapshot is yet to be read, and that may go on failing
+        self.failures = self.misses = self.refusals = 0
+        self.trouble, self.trouble_cause = "", None
         if state is JobState.UNKNOWN:
             return self._saw_odd_word(sighting, now, polling)
         self.odd_word = None
         if state is JobState.NEEDS_INPUT:
             return Verdict(VerdictKind.NEEDS_INPUT, sighting)
-        if state.ended and sighting.data is not None:
-            return Verdict(_ENDS[state], sighting)
-        return None
+        return Verdict(_ENDS[state], sighting) if state.ended else None
 
     def _saw_odd_word(
         self, sighting: Sighting[DataT], now: float, polling: Polling
@@ -172,6 +180,7 @@ class Entry(Generic[DataT]):
         if self.misses == 0:
             self.missing_since = now
         self.misses += 1
+        self.trouble = f"the service did not know it in the last looks ({self.misses})"
         away = now - self.missing_since
         if self.misses < LOST_LOOKS or away < polling.lost_after:
             return None
@@ -186,6 +195,7 @@ class Entry(Generic[DataT]):
         if self.failures == 0:
             self.failing_since = now
         self.failures += 1
+        self.trouble, self.trouble_cause = f"the last look failed: {error}", error
         lasted = now - self.failing_since
         refused = isinstance(error, Unauthorized | Forbidden)
         self.refusals = self.refusals + 1 if refused else 0

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from jobkit_async.transfer.download import Download, Stream
-from jobkit_async.transfer.upload import CHUNK, Cargo, Content, Source, Upload
+from jobkit_async.transfer.upload import CHUNK, Content, Source, Upload, UploadBody
 
-__all__ = ["CHUNK", "Cargo", "Content", "Download", "Source", "Stream", "Upload"]
+__all__ = ["CHUNK", "Content", "Download", "Source", "Stream", "Upload", "UploadBody"]

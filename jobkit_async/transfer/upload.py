@@ -17,7 +17,7 @@ import attrs
 
 from jobkit_async.errors import InvalidArgument
 
-__all__ = ["CHUNK", "Cargo", "Content", "Source", "Upload"]
+__all__ = ["CHUNK", "Content", "Source", "Upload", "UploadBody"]
 
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+(?:\s*;[ -~]*)?", re.ASCII)
 
@@ -52,7 +52,7 @@ Content: TypeAlias = Source | Upload
 """What an operation's upload argument takes."""
 
 
-class Cargo:
+class UploadBody:
     """An upload that has been checked, and can tell how it is to be sent.
 
     Args:

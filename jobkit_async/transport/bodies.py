@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import payload
 
 from jobkit_async.request import Request
-from jobkit_async.transfer import Cargo
+from jobkit_async.transfer import UploadBody
 
 __all__ = ["body_of", "stall_of"]
 
@@ -24,30 +24,30 @@ class Sized(payload.AsyncIterablePayload):
             self._size = size
 
 
-def stall_of(cargo: Cargo, timeout: float) -> Callable[[], float | None]:
+def stall_of(upload: UploadBody, timeout: float) -> Callable[[], float | None]:
     """Seconds until an upload has stalled, unless the server takes more of it."""
     loop = asyncio.get_running_loop()
-    cargo.moved_at = loop.time()
+    upload.moved_at = loop.time()
 
     def left() -> float | None:
-        if cargo.spent:
+        if upload.spent:
             return timeout  # it has been sent: what is awaited now is the answer
-        return max(0.0, cargo.moved_at + timeout - loop.time())
+        return max(0.0, upload.moved_at + timeout - loop.time())
 
     return left
 
 
 async def body_of(request: Request) -> Any:
     """The body of a request: as it is, or as a stream, bare or as the one part of a form."""
-    cargo = request.body
-    if not isinstance(cargo, Cargo):
-        return cargo
-    size = await cargo.size()
+    upload = request.body
+    if not isinstance(upload, UploadBody):
+        return upload
+    size = await upload.size()
     if request.part is None:
-        return Sized(cargo.chunks(size), size, content_type="application/octet-stream")
+        return Sized(upload.chunks(size), size, content_type="application/octet-stream")
     form = aiohttp.MultipartWriter("form-data")
-    part = form.append(Sized(cargo.chunks(size), size, content_type=cargo.content_type))
+    part = form.append(Sized(upload.chunks(size), size, content_type=upload.content_type))
     part.set_content_disposition(
-        "form-data", quote_fields=False, name=request.part, filename=cargo.name
+        "form-data", quote_fields=False, name=request.part, filename=upload.name
     )
     return form

@@ -26,7 +26,7 @@ async def never_again(
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, OSError) as error:
         if isinstance(error, TimeoutError):
             raise
-        raise Lost(type(error).__name__) from error
+        raise Lost(type(error).__name__) from None
 
 
 def ours_alone(authorization: str | None) -> Any:

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import aiohttp
-import attrs
 from yarl import URL
 
 from jobkit_async.answer import Answer, http_date
@@ -29,9 +28,9 @@ from jobkit_async.errors import (
     TransportError,
     WrongEventLoop,
 )
-from jobkit_async.redact import blot
+from jobkit_async.redact import redact
 from jobkit_async.request import Request
-from jobkit_async.transfer import Cargo
+from jobkit_async.transfer import UploadBody
 from jobkit_async.transport.bodies import body_of, stall_of
 from jobkit_async.transport.checks import check_session
 from jobkit_async.transport.guards import Lost, never_again, ours_alone
@@ -87,19 +86,8 @@ class Reply:
             self._response.release()
         else:
             self._response.close()
-        if isinstance(self._request.body, Cargo):
+        if isinstance(self._request.body, UploadBody):
             self._request.body.close()
-
-
-@attrs.define
-class Clock:
-    """What the service's Date headers tell about its clock.
-
-    Attributes:
-        offset: Seconds to be added to the loop's time to get the service's Unix time.
-    """
-
-    offset: float | None = None
 
 
 class Transport:
@@ -126,7 +114,7 @@ class Transport:
         self._user_agent = user_agent
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self._clock = Clock()
+        self._clock_offset: float | None = None
         self._replies: WeakSet[Reply] = WeakSet()
         self.calls: Final = Calls()
 
@@ -192,7 +180,7 @@ class Transport:
 
     def service_time(self, at: float) -> float | None:
         """The service's Unix time at a time of the loop, or None while no answer told it."""
-        offset = self._clock.offset
+        offset = self._clock_offset
         return None if offset is None else at + offset
 
     # -- one call
@@ -250,11 +238,11 @@ class Transport:
         session = cast(aiohttp.ClientSession, self._session)
         if session.closed:
             raise ClientClosed("the session was closed")
-        cargo = request.body if isinstance(request.body, Cargo) else None
-        streams = cargo is not None or request.row.returns.kind == "bytes"
+        upload = request.body if isinstance(request.body, UploadBody) else None
+        streams = upload is not None or request.row.returns.kind == "bytes"
         started = time.monotonic()
         try:
-            with self.calls.under_way(stall_of(cargo, timeout) if cargo is not None else None):
+            with self.calls.under_way(stall_of(upload, timeout) if upload is not None else None):
                 response = await session.request(
                     request.row.method,
                     URL(self.base_url + request.target, encoded=True),
@@ -275,8 +263,8 @@ class Transport:
                     ),
                 )
         except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
-            if cargo is not None:
-                cargo.close()
+            if upload is not None:
+                upload.close()
             _log.debug(
                 "%s %s: %s after %.3f s",
                 request.row.method,
@@ -320,7 +308,7 @@ class Transport:
         date = http_date(response.headers.get("Date"))
         if date is not None:
             # The header is cut to whole seconds: half a second is the least error on average.
-            self._clock.offset = date + 0.5 - asyncio.get_running_loop().time()
+            self._clock_offset = date + 0.5 - asyncio.get_running_loop().time()
 
     def translate(
         self, request: Request, error: BaseException, *, answered: bool = False
@@ -339,11 +327,11 @@ class Transport:
             raise ClientClosed(f"{name}: the client was closed during the call") from error
         if not isinstance(error, _FOREIGN):
             raise error
-        cargo = request.body if isinstance(request.body, Cargo) else None
-        if cargo is not None and cargo.failure is not None and not answered:
+        upload = request.body if isinstance(request.body, UploadBody) else None
+        if upload is not None and upload.failure is not None and not answered:
             raise InvalidArgument(
-                cargo.argument, f"reading it failed: {cargo.failure}"
-            ) from cargo.failure
+                upload.argument, f"reading it failed: {upload.failure}"
+            ) from upload.failure
         if isinstance(error, JobkitError):
             raise error
         if isinstance(
@@ -353,18 +341,20 @@ class Transport:
                 f"{name}: no connection to {urlsplit(self.base_url).netloc}: {_cause(error)}",
                 operation=name,
             ) from error
+        # aiohttp's own text and repr show the request, its query and its headers: they stay out.
+        cause = None if isinstance(error, aiohttp.ClientResponseError) else error
         lost = answered and isinstance(error, TimeoutError)  # it began to answer, and went silent
         if request.once and (lost or not answered):
             raise OutcomeUnknown(
                 f"{name}: the answer was lost, so it may or may not have taken effect; "
                 f"{request.row.recover}",
                 operation=name,
-            ) from error
+            ) from cause
         if isinstance(error, TimeoutError):
-            raise RequestTimeout(f"{name}: no answer in time", operation=name) from error
+            raise RequestTimeout(f"{name}: no answer in time", operation=name) from cause
         raise ConnectionLost(
             f"{name}: the connection was lost ({type(error).__name__})", operation=name
-        ) from error
+        ) from cause
 
 
 def _cause(error: BaseException) -> str:
@@ -374,4 +364,4 @@ def _cause(error: BaseException) -> str:
 
 def _shown(request: Request) -> str:
     """Path and query for the log."""
-    return blot(request.target, request.secrets)
+    return redact(request.target, request.secrets)

@@ -97,7 +97,7 @@ class Memory:
         polling = polling or Polling(policy=FixedInterval(10.0))
         if polling.rng is None:
             polling = attrs.evolve(polling, rng=Level())
-        self.tracker: Tracker[str] = Tracker(self, polling, name=self.service)
+        self._tracker: Tracker[str] = Tracker(self, polling, name=self.service)
 
     # -- for tests
 
@@ -130,11 +130,11 @@ class Memory:
     def touch(self, job: MemoryJob, *, cancels: bool = False) -> None:
         """What a client does when it has changed a job."""
         job._record.touch(_now(), cancels=cancels)
-        self.tracker.look_soon(job.id)
+        self._tracker.look_soon(job.id)
 
     async def aclose(self) -> None:
         self._closed = True
-        await self.tracker.aclose()
+        await self._tracker.aclose()
 
     @property
     def records(self) -> list[str]:
@@ -150,11 +150,11 @@ class Memory:
 
     # -- as a home
 
-    def check(self) -> None:
+    def _check(self) -> None:
         if self._closed:
             raise ClientClosed("closed")
 
-    async def look(self, record: Record[str]) -> Sighting[str]:
+    async def _look(self, record: Record[str]) -> Sighting[str]:
         asked_at = _now()
         seen = await self.read(record.key)
         return record.observe(seen, asked_at=asked_at, now=_now()) or seen

@@ -303,7 +303,7 @@ async def test_a_view_shares_all_but_its_options(serve: Any, connect: Connect) -
     client = await connect("bsubio", server.url)
     view = client.with_options(headers={"X-Trace": "1"})
     further = view.with_options(headers={"X-Other": "2"}, timeout=3)
-    assert view.tracker is client.tracker is further.tracker
+    assert view._tracker is client._tracker is further._tracker
     assert view.job("j") == client.job("j")
     for caller in (client, view, further):
         await caller.jobs.list_jobs()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from jobkit_async.auth import bearer
+from jobkit_async.caller import Caller
 from jobkit_async.polling.schedule import Polling
+from jobkit_async.polling.source import Source
 from jobkit_async.service import ServiceClient
 from jobkit_async.services.bsubio import models
 from jobkit_async.services.bsubio.api import BsubioJobsApi
@@ -37,7 +39,6 @@ class BsubioClient(ServiceClient[BsubioJob, models.Job]):
     service = "bsubio"
     default_base_url = "https://app.bsub.io"
     _job_class = BsubioJob
-    _source_class = BsubioSource
     _environment: ClassVar[tuple[str, ...]] = ("api_key",)
 
     def __init__(
@@ -58,6 +59,9 @@ class BsubioClient(ServiceClient[BsubioJob, models.Job]):
             timeout=timeout,
             allow_plain_http=allow_plain_http,
         )
+
+    def _make_source(self, caller: Caller) -> Source[models.Job]:
+        return BsubioSource(caller)
 
     @property
     def jobs(self) -> BsubioJobsApi:

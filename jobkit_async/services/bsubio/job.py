@@ -8,7 +8,7 @@ from jobkit_async.errors import BadRequest, InvalidArgument, NotFound
 from jobkit_async.job import Job
 from jobkit_async.services.bsubio import endpoints, models
 from jobkit_async.states import JobState
-from jobkit_async.transfer import Cargo, Content
+from jobkit_async.transfer import Content, UploadBody
 
 __all__ = ["BsubioJob"]
 
@@ -51,9 +51,9 @@ class BsubioJob(Job[models.Job]):
             PayloadTooLarge: The data is larger than the service takes.
             OutcomeUnknown: The answer was lost.
         """
-        self._home.check()
-        cargo = Cargo("file", file)
-        await cargo.check()
+        self._home._check()
+        upload = UploadBody("file", file)
+        await upload.check()
         if token is None:
             data = self.data
             token = data.upload_token if data is not None else None
@@ -63,7 +63,7 @@ class BsubioJob(Job[models.Job]):
             raise InvalidArgument(
                 "token", f"job {self.id} shows no upload token; its status is {self.raw_status}"
             )
-        answer = await self._home.call(endpoints.UPLOAD_JOB_DATA, self.id, token, cargo)
+        answer = await self._home._call(endpoints.UPLOAD_JOB_DATA, self.id, token, upload)
         return cast(models.UploadJobData200Response, answer)
 
     async def submit(self) -> None:
@@ -73,11 +73,11 @@ class BsubioJob(Job[models.Job]):
             BadRequest: The job has no data yet, or was submitted before.
             OutcomeUnknown: The answer was lost.
         """
-        await self._home.call(endpoints.SUBMIT_JOB, self.id)
+        await self._home._call(endpoints.SUBMIT_JOB, self.id)
 
     async def _cancel(self) -> None:
         try:
-            await self._home.call(endpoints.CANCEL_JOB, self.id)
+            await self._home._call(endpoints.CANCEL_JOB, self.id)
         except (BadRequest, NotFound):
             sighting = await self._look_for_end()
             if sighting is None:

@@ -20,7 +20,6 @@ from jobkit_async import codec
 from jobkit_async.caller import Caller
 from jobkit_async.errors import DecodeError
 from jobkit_async.polling.endings import Vouching
-from jobkit_async.polling.record import RecordOf
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
 from jobkit_async.services.bsubio import endpoints
 from jobkit_async.services.bsubio.models import Job
@@ -120,11 +119,9 @@ class BsubioSource:
 
     Args:
         call: Carries operations out.
-        records: What is known of jobs.
     """
 
-    def __init__(self, call: Caller, records: RecordOf[Job]) -> None:
-        del records
+    def __init__(self, call: Caller) -> None:
         self._call = call
         self._vouching = Vouching()
         self._pages: dict[str, _Page] = {}
@@ -182,7 +179,11 @@ class BsubioSource:
 
     async def _page(self, status: str, asks: Mapping[Key, Ask]) -> _Page:
         answer = await self._call.answer(endpoints.LIST_JOBS, status, PAGE)
-        raws = codec.split(answer.body, at=("data", "jobs"), operation="list_jobs")
+        data = codec.pluck(answer.body, at=("data",))
+        empty = isinstance(data, dict) and data.get("jobs") is None  # members may be missing
+        raws: list[codec.Raw] = []
+        if not empty:
+            raws = codec.split(answer.body, at=("data", "jobs"), operation="list_jobs")
         total = codec.pluck(answer.body, at=("data", "total"))
         jobs: dict[str, Sighting[Job]] = {}
         failed: dict[str, Exception] = {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from jobkit_async.auth import Auth, LoginAuth, bearer, one_of
 from jobkit_async.caller import Caller
+from jobkit_async.checks import check_text
 from jobkit_async.errors import InvalidArgument
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
@@ -70,7 +71,8 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
             if way == 0:
                 return bearer("token", token)
             request = models.LoginReq(
-                username=_text("username", username), password=_text("password", password)
+                username=check_text("username", username, empty=False),
+                password=check_text("password", password, empty=False),
             )
 
             async def log_in() -> str:
@@ -88,7 +90,7 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
         )
 
     def _make_source(self, caller: Caller) -> Source[models.JobModel]:
-        return EcotaxaSource(caller, self._record_of, for_admin=self._for_admin)
+        return EcotaxaSource(caller, for_admin=self._for_admin)
 
     @property
     def jobs(self) -> EcotaxaJobsApi:
@@ -114,11 +116,3 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
         if not (text.isascii() and text.isdecimal()):
             raise InvalidArgument("ref", f"{text!r} is no id of an EcoTaxa job")
         return self._key_of(int(text))
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise InvalidArgument(name, f"a str is due, not {type(value).__name__}")
-    if not value:
-        raise InvalidArgument(name, "it is empty")
-    return value

@@ -45,7 +45,7 @@ class EcotaxaJob(Job[models.JobModel]):
             InvalidArgument: JSON cannot express it.
             OutcomeUnknown: The service's confirmation was lost.
         """
-        await self._home.call(endpoints.REPLY_JOB_QUESTION, self.id, reply)
+        await self._home._call(endpoints.REPLY_JOB_QUESTION, self.id, reply)
 
     async def restart(self) -> None:
         """Start the job again; has an effect only on one that ended in an error.
@@ -53,7 +53,7 @@ class EcotaxaJob(Job[models.JobModel]):
         Raises:
             OutcomeUnknown: The service's confirmation was lost.
         """
-        await self._home.call(endpoints.RESTART_JOB, self.id)
+        await self._home._call(endpoints.RESTART_JOB, self.id)
 
     async def log(self) -> str:
         """The job's log so far.
@@ -61,7 +61,7 @@ class EcotaxaJob(Job[models.JobModel]):
         Raises:
             NotFound: The service does not know the job.
         """
-        return cast(str, await self._home.call(endpoints.GET_JOB_LOG_FILE, self.id))
+        return cast(str, await self._home._call(endpoints.GET_JOB_LOG_FILE, self.id))
 
     async def file(self) -> Download:
         """The file that the job produced; use it with ``async with``.
@@ -69,16 +69,16 @@ class EcotaxaJob(Job[models.JobModel]):
         Raises:
             ServerError: There is none, or none yet: see that the job has succeeded first.
         """
-        return await self._home.download(endpoints.GET_JOB_FILE, self.id)
+        return await self._home._download(endpoints.GET_JOB_FILE, self.id)
 
     async def _cancel(self) -> None:
         # The service's one call kills a job that has not ended, and removes one that has.
-        before = await self._home.look(self._record)
+        before = await self._home._look(self._record)
         if before.state.ended:
             if before.state is JobState.CANCELLED or before.message == KILLED:
                 return
             self._ended()
-        await self._home.call(endpoints.ERASE_JOB, self.id)
+        await self._home._call(endpoints.ERASE_JOB, self.id)
         after = await self._look_for_end()
         if after is None:
             if before.state is JobState.PENDING:

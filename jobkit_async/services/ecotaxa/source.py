@@ -12,8 +12,7 @@ import attrs
 
 from jobkit_async import codec
 from jobkit_async.caller import Caller
-from jobkit_async.errors import AnswerTooLarge, DecodeError
-from jobkit_async.polling.record import RecordOf
+from jobkit_async.errors import AnswerTooLarge, DecodeError, RequestTimeout, ServerError
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
 from jobkit_async.services.ecotaxa import endpoints
 from jobkit_async.services.ecotaxa.models import DBJobState as S
@@ -33,6 +32,8 @@ STATES: Final[Mapping[str, JobState]] = {
 }
 KILLED: Final = "Killed"
 """The ``progress_msg`` of a job that was erased before its end."""
+FEW: Final = 20
+"""So many jobs are read one by one where the listing fails, which may be for its size."""
 SLICE: Final = 128
 """Jobs that are decoded before the event loop gets its turn."""
 
@@ -89,14 +90,10 @@ class EcotaxaSource:
 
     Args:
         call: Carries operations out.
-        records: What is known of jobs.
         for_admin: Whether to list the jobs of all users, which takes an administrator.
     """
 
-    def __init__(
-        self, call: Caller, records: RecordOf[JobModel], *, for_admin: bool = False
-    ) -> None:
-        del records
+    def __init__(self, call: Caller, *, for_admin: bool = False) -> None:
         self._call = call
         self._for_admin = for_admin
         self._too_large = False
@@ -127,6 +124,10 @@ class EcotaxaSource:
         except AnswerTooLarge as error:
             self._too_large = True
             _log.warning("ecotaxa: jobs are read one by one from now on: %s", error)
+            return Observed(missing=list(asks), cost=1 + len(asks))
+        except (RequestTimeout, ServerError):
+            if len(asks) > FEW:
+                raise
             return Observed(missing=list(asks), cost=1 + len(asks))
         seen: dict[Key, Sighting[JobModel]] = {}
         failed: dict[Key, Exception] = {}

@@ -62,7 +62,7 @@ class LeiaClient(ServiceClient[LeiaJob, models.Job]):
         allow_plain_http: bool = False,
     ) -> None:
         way = one_of({"api_key": api_key}, {"token": token})
-        self._application: str | None = None
+        self._found: dict[str, str | None] = {}  # shared with all views
         self._submitter = None if submitter_id is None else check_id("submitter_id", submitter_id)
 
         def auth(anonymous: Caller) -> Auth:
@@ -73,7 +73,7 @@ class LeiaClient(ServiceClient[LeiaJob, models.Job]):
 
             async def log_in() -> str:
                 answer = cast(models.LoginToken, await anonymous.value(endpoints.LOGIN, body))
-                self._application = answer.application.id
+                self._found["application"] = answer.application.id
                 return answer.token
 
             return LoginAuth("token", "", log_in, body.api_key)
@@ -88,18 +88,18 @@ class LeiaClient(ServiceClient[LeiaJob, models.Job]):
         )
 
     def _make_source(self, caller: Caller) -> Source[models.Job]:
-        return LeiaSource(caller, self._record_of, guess=self.scope)
+        return LeiaSource(caller, self._record_of, guess=self._scope)
 
-    async def scope(self) -> str | None:
+    async def _scope(self) -> str | None:
         """The submitter to try for a job whose submitter is not known; may log in for it."""
-        if self._submitter is None:
-            if self._application is None and self._caller.auth is not None:
-                await self._caller.auth.headers()
-            if self._application is None:
-                application = await self._caller.value(endpoints.WHOAMI)
-                self._application = cast(models.Application, application).id
-            return self._application
-        return self._submitter
+        if self._submitter is not None:
+            return self._submitter
+        if "application" not in self._found and self._caller.auth is not None:
+            await self._caller.auth.headers()
+        if "application" not in self._found:
+            application = cast(models.Application, await self._caller.value(endpoints.WHOAMI))
+            self._found["application"] = application.id
+        return self._found["application"]
 
     @property
     def jobs(self) -> LeiaJobsApi:

@@ -35,10 +35,10 @@ class LeiaJob(Job[models.Job]):
 
     async def _cancel(self) -> None:
         if not self._record.scope_sure:
-            await self._home.look(self._record)
-        submitter = self._record.scope or await self._home.scope()
+            await self._home._look(self._record)
+        submitter = self._record.scope or await self._home._scope()
         try:
-            await self._home.call(endpoints.ADMIN_CANCEL_JOB, submitter, self.id)
+            await self._home._call(endpoints.ADMIN_CANCEL_JOB, submitter, self.id)
         except NotFound:
             # Unknown, or cancelled already, or ended: the answer is the same.
             sighting = await self._look_for_end()

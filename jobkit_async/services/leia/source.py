@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from jobkit_async import codec
 from jobkit_async.caller import Caller
-from jobkit_async.errors import ApiError, JobkitError, NotFound, api_error
+from jobkit_async.errors import ApiError, Forbidden, JobkitError, NotFound, api_error
 from jobkit_async.polling.record import Record, RecordOf
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
 from jobkit_async.request import arguments
@@ -179,10 +179,12 @@ class LeiaSource:
     async def observe(self, asks: Mapping[Key, Ask]) -> Observed[Job]:
         """Ask for the statuses of these jobs, submitter by submitter."""
         groups: dict[str | None, list[Key]] = defaultdict(list)
-        for key in asks:
-            record = self._records(key)
-            if record.scope is None:
-                record.scope = await self._guess()
+        records = {key: self._records(key) for key in asks}
+        if any(record.scope is None for record in records.values()):
+            guess = await self._guessed()
+            for record in records.values():
+                record.scope = guess if record.scope is None else record.scope
+        for key, record in records.items():
             groups[record.scope].append(key)
         alone = groups.pop(None, [])
         look = _Look()
@@ -200,6 +202,13 @@ class LeiaSource:
             failed=look.failed,
             cost=look.cost + len(alone) + len(look.missing),
         )
+
+    async def _guessed(self) -> str | None:
+        """The submitter to try; None, and not an error, where it cannot be told."""
+        try:
+            return await self._guess()
+        except JobkitError:
+            return None
 
     def _chunks(self, keys: Iterable[Key]) -> list[tuple[Key, ...]]:
         chunks: list[tuple[Key, ...]] = []
@@ -233,7 +242,9 @@ class LeiaSource:
             parts = []
             for part, error in refused:
                 guessed = not any(self._records(key).scope_sure for key in part)
-                if isinstance(error, NotFound) and (hopeless or guessed or len(part) == 1):
+                if guessed and isinstance(error, Forbidden | NotFound):
+                    look.missing.extend(part)  # through the listing, which needs no submitter
+                elif isinstance(error, NotFound) and (hopeless or len(part) == 1):
                     look.missing.extend(part)
                 elif hopeless or len(part) == 1:
                     look.failed.update(dict.fromkeys(part, error))
@@ -254,6 +265,9 @@ class LeiaSource:
         except Exception as error:  # noqa: BLE001 - belongs to these jobs only
             if isinstance(error, ApiError) and error.status == TOO_LONG:
                 self._chunk_bytes = max(SMALLEST_CHUNK, self._chunk_bytes // 2)
+            guessed = not any(self._records(key).scope_sure for key in keys)
+            if isinstance(error, Forbidden) and guessed:
+                return error
             if isinstance(error, ApiError) and _may_be_one_id(error):
                 return error
             look.failed.update(dict.fromkeys(keys, error))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobkit_async.auth import basic
 from jobkit_async.caller import Caller
+from jobkit_async.endpoint import Endpoint
 from jobkit_async.errors import InvalidArgument
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
@@ -70,7 +71,11 @@ class VidispineClient(ServiceClient[VidispineJob, models.JobType]):
         )
 
     def _make_source(self, caller: Caller) -> Source[models.JobType]:
-        return VidispineSource(caller, self._record_of, all_users=self._all_users)
+        return VidispineSource(caller, all_users=self._all_users)
+
+    def _shows_all(self, row: Endpoint, arguments: tuple[Any, ...]) -> bool:
+        names = [param.name for param in row.params]
+        return "metadata" in names and arguments[names.index("metadata")] is True
 
     @property
     def jobs(self) -> VidispineJobsApi:

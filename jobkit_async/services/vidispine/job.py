@@ -37,20 +37,20 @@ class VidispineJob(Job[models.JobType]):
             OutcomeUnknown: The answer was lost.
         """
         row = endpoints.CREATE_DUPLICATE_JOB
-        job = await self._home.start(row, *arguments(row, job_id=self.id, priority=priority))
+        job = await self._home._start(row, *arguments(row, job_id=self.id, priority=priority))
         return cast(VidispineJob, job)
 
     async def problems(self) -> models.JobProblemListType:
         """The unresolved problems that hold the job up."""
-        answer = await self._home.call(endpoints.GET_JOB_PROBLEMS, self.id)
+        answer = await self._home._call(endpoints.GET_JOB_PROBLEMS, self.id)
         return cast(models.JobProblemListType, answer)
 
     async def _cancel(self) -> None:
         # The service accepts an abortion of a job that has ended, and does nothing.
-        before = await self._home.look(self._record)
+        before = await self._home._look(self._record)
         if before.state is JobState.CANCELLED:
             return
         if before.state.ended:
             self._ended()
         row = endpoints.ABORT_JOB
-        await self._home.call(row, *arguments(row, job_id=self.id))
+        await self._home._call(row, *arguments(row, job_id=self.id))

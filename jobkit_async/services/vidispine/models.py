@@ -133,11 +133,11 @@ class KeyValueType:
 
     Attributes:
         key: Its name; a key may stand more than once in a list.
-        value: Its value; numbers are text too.
+        value: Its value; numbers are text too. Null where the service has none.
     """
 
     key: str
-    value: str
+    value: str | None
 
 
 @attrs.frozen(kw_only=True)
@@ -163,7 +163,7 @@ class JobTypeCurrentStep:
 
     number: int
     status: str
-    description: str
+    description: str | None
 
 
 @attrs.frozen(kw_only=True, field_transformer=camel)
@@ -176,7 +176,7 @@ class JobTaskTypeSubStep:
     """
 
     timestamp: datetime
-    description: str
+    description: str | None
 
 
 @attrs.frozen(kw_only=True, field_transformer=camel)

@@ -19,7 +19,6 @@ from jobkit_async.caller import Caller
 from jobkit_async.errors import DecodeError
 from jobkit_async.model import camel
 from jobkit_async.polling.endings import Vouching
-from jobkit_async.polling.record import RecordOf
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
 from jobkit_async.request import arguments
 from jobkit_async.services.vidispine import endpoints
@@ -122,14 +121,10 @@ class VidispineSource:
 
     Args:
         call: Carries operations out.
-        records: What is known of jobs.
         all_users: Whether to list the jobs of all users.
     """
 
-    def __init__(
-        self, call: Caller, records: RecordOf[JobType], *, all_users: bool = False
-    ) -> None:
-        del records
+    def __init__(self, call: Caller, *, all_users: bool = False) -> None:
         self._call = call
         self._all_users = all_users
         self._vouching = Vouching()

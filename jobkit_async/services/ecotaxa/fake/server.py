@@ -1,137 +1,42 @@
-"""An embedded EcoTaxa: the seven operations and the log-in, with states, routing and error bodies.
-
-No operation of this API creates a job; :meth:`FakeEcotaxa.create_job` does.
-"""
+"""The server: routes, credentials, and what each operation does."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import itertools
-import json
 import random
 import re
-import zipfile
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import attrs
 from aiohttp import web
 
 from jobkit_async.fakes.ledger import Ending
 from jobkit_async.fakes.server import FakeServer, Handler, Refusal
-from jobkit_async.fakes.timeline import Plan, Timeline
+from jobkit_async.fakes.timeline import Timeline
+from jobkit_async.services.ecotaxa.fake.arguments import (
+    Invalid,
+    for_admin,
+    job_number,
+    read_account,
+    read_reply,
+)
+from jobkit_async.services.ecotaxa.fake.files import MEDIA_TYPES, SUFFIXES, content_of
+from jobkit_async.services.ecotaxa.fake.jobs import FIRST_REPORT, FakeEcotaxaJob, Step
+from jobkit_async.services.ecotaxa.fake.runs import (
+    asking,
+    attempt,
+    crash,
+    kill,
+    question_of,
+    unanswered,
+)
 from jobkit_async.services.ecotaxa.models import DBJobState as S
 from jobkit_async.services.ecotaxa.models import JobType
 from jobkit_async.states import JobState
 
-__all__ = ["FakeEcotaxa", "FakeEcotaxaJob"]
-
-_FIRST_REPORT = 0.1
-"""Share of a stretch of running that passes before the job says anything new."""
-_ROUNDING = 1e-6
-"""Added to shares of time, so that a report which is due now is not missed by a float's width."""
-_ROWS = "object_id\ttaxon\n1\tCalanoida\n2\tCopepoda\n"
-_SUFFIXES: Mapping[str, str] = {
-    JobType.GEN_EXPORT: "zip",
-    JobType.GENERAL_EXPORT: "zip",
-    JobType.SUMMARY_EXPORT: "tsv",
-    JobType.BACKUP_EXPORT: "zip",
-    JobType.DARWIN_CORE_EXPORT: "zip",
-}
-_MEDIA_TYPES = {"tsv": "text/tab-separated-values; charset=utf-8", "zip": "application/zip"}
-_VALIDATING = (JobType.FILE_IMPORT, JobType.SIMPLE_IMPORT)
-"""Types that fail with complaints about the data; others fail with a traceback."""
-_TRUTHS = {
-    **dict.fromkeys(("1", "on", "t", "true", "y", "yes"), True),
-    **dict.fromkeys(("0", "off", "f", "false", "n", "no"), False),
-}
-
-_Write = tuple[S, dict[str, Any]]
-"""A state that is entered, and what is written to the job then."""
-_Step = tuple[float, S, dict[str, Any]]
-"""The same, a delay after the step before."""
-
-
-class _Invalid(Refusal):
-    """422: each fault says where in the request it is, what it is, and its type."""
-
-    def __init__(self, *faults: tuple[Sequence[str | int], str, str]) -> None:
-        super().__init__(422, faults[0][1])
-        self.detail = [{"loc": loc, "msg": msg, "type": type_} for loc, msg, type_ in faults]
-
-
-@attrs.define(eq=False)
-class FakeEcotaxaJob:
-    """One job of the embedded server.
-
-    Attributes:
-        id: The id that it was created with; the service negates it once the job is removed.
-        type: The job type.
-        owner_id: Id of its owner.
-        plan: What is to become of it.
-        timeline: Its states.
-        params: What it was started with.
-        asks: What it still has to ask, or waits to be told.
-        file_name: Name of the file that it produces, or None; tests may change it.
-        file: What is in that file, where tests want something particular.
-        killed: Whether its last end was a kill.
-        removed: Whether it was erased after its end.
-    """
-
-    id: int
-    type: str
-    owner_id: int
-    plan: Plan
-    timeline: Timeline
-    params: dict[str, Any]
-    asks: dict[str, Any]
-    file_name: str | None
-    row: dict[str, Any] = attrs.field(repr=False)
-    """What was written to it, as of the last look."""
-    due: deque[tuple[float, dict[str, Any]]] = attrs.field(factory=deque, repr=False)
-    """What will be written to it, by loop time."""
-    stretch: float = 0.0
-    """Seconds of running before it ends or asks."""
-    span: tuple[int, int] = (0, 100)
-    """Percent done at the begin and at the end of that stretch."""
-    file: bytes | None = attrs.field(default=None, repr=False)
-    emptied: bool = False
-    killed: bool = False
-    removed: bool = False
-
-    @property
-    def number(self) -> int:
-        """The id by which the service knows it now."""
-        return -self.id if self.removed else self.id
-
-    def plan_anew(self, now: float, steps: Iterable[_Step]) -> None:
-        """Give it another future; what has been written up to ``now`` stays."""
-        self.settle(now)
-        steps = list(steps)
-        self.timeline.go(now, *((delay, state) for delay, state, _ in steps))
-        at = now
-        self.due.clear()
-        for delay, _, changes in steps:
-            at += delay
-            if changes:
-                self.due.append((at, {**changes, "updated_on": at}))
-        self.settle(now)
-
-    def settle(self, now: float) -> None:
-        """Write what was due by ``now``."""
-        while self.due and self.due[0][0] <= now:
-            self.row.update(self.due.popleft()[1])
-        first, last = self.span
-        if self.due and first < last and self.stretch > 0:
-            since, state = self.timeline.at(now)
-            share = (now - since) / self.stretch + _ROUNDING
-            if state == S.RUNNING and share >= _FIRST_REPORT:
-                done = min(int((last - first) * share), last - first - 1)
-                self.row["progress_pct"] = first + done
-                self.row["progress_msg"] = "Working"
-                self.row["updated_on"] = since + self.stretch * done / (last - first)
+__all__ = ["FakeEcotaxa"]
 
 
 class FakeEcotaxa(FakeServer[FakeEcotaxaJob]):
@@ -207,7 +112,7 @@ class FakeEcotaxa(FakeServer[FakeEcotaxaJob]):
     def refuse(self, refusal: Refusal) -> web.Response:
         if refusal.status == 500:
             return web.Response(status=500, text=f"-- BACK-END --\n{refusal.reason}\n")
-        detail = refusal.detail if isinstance(refusal, _Invalid) else refusal.reason
+        detail = refusal.detail if isinstance(refusal, Invalid) else refusal.reason
         return web.json_response({"detail": detail}, status=refusal.status, headers=refusal.headers)
 
     def authorize(self, request: web.Request, operation: str) -> None:
@@ -252,7 +157,7 @@ class FakeEcotaxa(FakeServer[FakeEcotaxaJob]):
         """
         now = self.clock.time()
         job_id = len(self.jobs) + 1
-        suffix = _SUFFIXES.get(job_type)
+        suffix = SUFFIXES.get(job_type)
         plan = self.plan(job_type)
         job = FakeEcotaxaJob(
             id=job_id,
@@ -261,7 +166,7 @@ class FakeEcotaxa(FakeServer[FakeEcotaxaJob]):
             plan=plan,
             timeline=Timeline(now, S.PENDING),
             params=dict(params or {}),
-            asks=_question(plan) if question is None else dict(question),
+            asks=question_of(plan) if question is None else dict(question),
             file_name=suffix and f"export_{job_id}.{suffix}",
             row={
                 "creation_date": self._date_of(now),
@@ -275,7 +180,7 @@ class FakeEcotaxa(FakeServer[FakeEcotaxaJob]):
             },
         )
         self.jobs[job_id] = job
-        job.plan_anew(now, _attempt(job))
+        job.plan_anew(now, attempt(job))
         self.note("created", job_id, type=job.type)
         return job
 
@@ -286,15 +191,7 @@ class FakeEcotaxa(FakeServer[FakeEcotaxaJob]):
     # -- handlers
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
-        document = await self._json(request)
-        if document is None:
-            raise _Invalid((["body"], "field required", "value_error.missing"))
-        given = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
-        if missing := [name for name in ("username", "password") if name not in given]:
-            raise _Invalid(
-                *((["body", name], "field required", "value_error.missing") for name in missing)
-            )
-        if (given["username"], given["password"]) != self._account:
+        if await read_account(request) != self._account:
             raise Refusal(403, "Wrong user name or password")
         token = f"signed-{next(self._logins)}"
         self._tokens.add(token)
@@ -304,11 +201,7 @@ class FakeEcotaxa(FakeServer[FakeEcotaxaJob]):
         return web.json_response(self._document(self._find(request), self.clock.time()))
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
-        given = request.query.getall("for_admin", ["false"])[-1]
-        everybody = _TRUTHS.get(given.lower())
-        if everybody is None:
-            message = "value could not be parsed to a boolean"
-            raise _Invalid((["query", "for_admin"], message, "type_error.bool"))
+        everybody = for_admin(request)
         if everybody and not self.admin:
             raise Refusal(403, "You can't do this.")
         found = [
@@ -331,34 +224,31 @@ class FakeEcotaxa(FakeServer[FakeEcotaxaJob]):
         elif state in (S.ERROR, S.FINISHED):
             self._remove(job)
         elif old and state == S.PENDING:
-            _kill(job, now)
+            kill(job, now)
             self._remove(job)
         elif not (old and state == S.ASKING):
-            _kill(job, now)
+            kill(job, now)
             self.note("cancelled", job.id)
             await asyncio.sleep(self._kill_delay)
         return web.json_response(None)
 
     async def _reply(self, request: web.Request) -> web.StreamResponse:
-        number = self._number(request)
-        document = await self._json(request)
-        if not isinstance(document, dict | None):
-            raise _Invalid((["body"], "value is not a valid dict", "type_error.dict"))
-        reply = cast("dict[str, Any]", document or {})
+        number = job_number(request)
+        reply = await read_reply(request)
         job = self._find(request, number)
         now = self.clock.time()
         if job.timeline.status(now) == S.ASKING:
-            steps: list[_Step] = [
+            steps: list[Step] = [
                 (0.0, S.PENDING, {"reply": reply, "progress_msg": "Proceeding"}),
             ]
-            job.asks = _unanswered(job.asks, reply)
+            job.asks = unanswered(job.asks, reply)
             if not reply or job.asks:
                 job.span = (50, 50)
-                look = job.plan.running * _FIRST_REPORT
+                look = job.plan.running * FIRST_REPORT
                 steps.append((job.plan.queued, S.RUNNING, {}))
-                steps.append((look, *_asking(job)) if reply else (look, *_crash("no answer")))
+                steps.append((look, *asking(job)) if reply else (look, *crash("no answer")))
             else:
-                steps.extend(_attempt(job, begin=50))
+                steps.extend(attempt(job, begin=50))
             job.plan_anew(now, steps)
             self.note("answered", job.id, reply=reply)
         return web.json_response(None)
@@ -368,10 +258,10 @@ class FakeEcotaxa(FakeServer[FakeEcotaxaJob]):
         now = self.clock.time()
         if job.timeline.status(now) == S.ERROR:
             job.plan = self.plan(job.type)
-            job.asks = job.asks or _question(job.plan)
+            job.asks = job.asks or question_of(job.plan)
             job.killed = job.emptied = False
-            waiting: _Step = (0.0, S.PENDING, {"progress_msg": "Restarting"})
-            job.plan_anew(now, [waiting, *_attempt(job)])
+            waiting: Step = (0.0, S.PENDING, {"progress_msg": "Restarting"})
+            job.plan_anew(now, [waiting, *attempt(job)])
             self.note("restarted", job.id)
         return web.json_response(None)
 
@@ -382,10 +272,10 @@ class FakeEcotaxa(FakeServer[FakeEcotaxaJob]):
             if self._era == "2023":
                 return web.Response(text="NOT FOUND")
             raise Refusal(500, "Traceback (most recent call last):\nFileNotFoundError: no file")
-        data = _content(name) if job.file is None else job.file
+        data = content_of(name) if job.file is None else job.file
         headers = {
             "Content-Disposition": f'attachment; filename="{name}"',
-            "Content-Type": _MEDIA_TYPES.get(name.rpartition(".")[2], "unknown"),
+            "Content-Type": MEDIA_TYPES.get(name.rpartition(".")[2], "unknown"),
         }
         if self._era == "2023":
             return web.Response(body=data, headers=headers)
@@ -414,29 +304,8 @@ class FakeEcotaxa(FakeServer[FakeEcotaxaJob]):
 
     # -- helpers
 
-    @staticmethod
-    async def _json(request: web.Request) -> Any:
-        """The body: None where there is none, and text that is not said to be JSON as it is."""
-        text = await request.text()
-        if not text:
-            return None
-        if request.content_type != "application/json":
-            return text
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise _Invalid((["body", error.pos], str(error), "value_error.jsondecode")) from None
-
-    @staticmethod
-    def _number(request: web.Request) -> int:
-        try:
-            return int(request.match_info["job_id"])
-        except ValueError:
-            message = "value is not a valid integer"
-            raise _Invalid((["path", "job_id"], message, "type_error.integer")) from None
-
     def _find(self, request: web.Request, number: int | None = None) -> FakeEcotaxaJob:
-        wanted = self._number(request) if number is None else number
+        wanted = job_number(request) if number is None else number
         job = self.jobs.get(abs(wanted))
         if job is None or job.number != wanted or (job.removed and self._era == "2023"):
             raise Refusal(404, "Not found.")
@@ -464,73 +333,3 @@ class FakeEcotaxa(FakeServer[FakeEcotaxaJob]):
             **job.row,
             "updated_on": self._date_of(job.row["updated_on"]),
         }
-
-
-def _question(plan: Plan) -> dict[str, Any]:
-    if plan.outcome != "question":
-        return {}
-    return {"missing_users": ["Jane Doe"], "missing_taxa": ["Calanoida"]}
-
-
-def _unanswered(question: Mapping[str, Any], reply: Mapping[str, Any]) -> dict[str, Any]:
-    """The question less what the reply answers; empty if that is all of it."""
-    left: dict[str, Any] = {}
-    for key, asked in question.items():
-        answer = reply.get(key.removeprefix("missing_"))
-        if isinstance(asked, list):
-            known = cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
-            left[key] = [name for name in cast("list[str]", asked) if known.get(name) is None]
-        else:
-            left[key] = asked if answer is None else None
-    return left if any(left.values()) else {}
-
-
-def _attempt(job: FakeEcotaxaJob, *, begin: int = 0) -> list[_Step]:
-    """A run from ``begin`` percent on: to the question if there is one, else to the end."""
-    end = 50 if job.asks else 100
-    job.span = (begin, end)
-    job.stretch = job.plan.running * (end - begin) / 100
-    state, changes = _asking(job) if job.asks else _end(job)
-    return [(job.plan.queued, S.RUNNING, {}), (job.stretch, state, changes)]
-
-
-def _end(job: FakeEcotaxaJob) -> _Write:
-    if job.plan.outcome != "failure":
-        result: dict[str, Any] = {"rowcount": _ROWS.count("\n") - 1}
-        if job.file_name is not None:
-            result["out_file"] = job.file_name
-        return S.FINISHED, {
-            "progress_pct": 100,
-            "progress_msg": "Done",
-            "result": result,
-            "errors": [],
-        }
-    if job.type in _VALIDATING:
-        lines = job.plan.message.splitlines()
-        message = f"{len(lines)} error(s) during run"
-        return S.ERROR, {"progress_pct": 99, "progress_msg": message, "errors": lines}
-    state, changes = _crash(job.plan.message)
-    return state, {"progress_pct": 99, **changes}
-
-
-def _asking(job: FakeEcotaxaJob) -> _Write:
-    return S.ASKING, {"question": job.asks, "progress_pct": 50, "progress_msg": "Asking"}
-
-
-def _crash(message: str) -> _Write:
-    lines = ["Traceback (most recent call last):", *f"RuntimeError: {message}".splitlines()]
-    return S.ERROR, {"progress_msg": message, "errors": lines}
-
-
-def _kill(job: FakeEcotaxaJob, now: float) -> None:
-    job.killed = True
-    job.plan_anew(now, [(0.0, S.ERROR, {"progress_msg": "Killed"})])
-
-
-def _content(name: str) -> bytes:
-    if not name.endswith(".zip"):
-        return _ROWS.encode()
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr(zipfile.ZipInfo("export.tsv"), _ROWS)
-    return archive.getvalue()
