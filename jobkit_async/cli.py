@@ -274,7 +274,7 @@ async def _serve(spec: ServiceSpec, port: int, seed: int, jobs: int) -> None:
         for _ in range(jobs):
             assert create is not None  # noqa: S101 - checked above
             create()
-        click.echo(_directions(spec, server.base_url, jobs))
+        click.echo(_directions(spec, server, jobs))
         await asyncio.Event().wait()
     finally:
         await server.aclose()
@@ -292,8 +292,9 @@ def _creator(server: FakeServer[Any]) -> Callable[[], object] | None:
     return create  # type: ignore[no-any-return]  # embedded servers bring it as they need it
 
 
-def _directions(spec: ServiceSpec, base_url: str, jobs: int) -> str:
-    """Where the server is, and how a client gets there."""
+def _directions(spec: ServiceSpec, server: FakeServer[Any], jobs: int) -> str:
+    """Where the server is, how a client gets there, and how it comes to its first job."""
+    base_url = server.base_url
     accepted = {
         name: parameter.default
         for name, parameter in inspect.signature(spec.fake).parameters.items()
@@ -312,4 +313,8 @@ def _directions(spec: ServiceSpec, base_url: str, jobs: int) -> str:
         lines += ["", f"or, for {client}.from_env():", ""]
         for name, value in {"base_url": base_url, **ways[0]}.items():
             lines.append(f"    export {spec.name.upper()}_{name.upper()}={value}")
+    if server.first_steps:
+        lines += ["", server.first_steps.format(**accepted)]
+    elif not jobs and _creator(server) is not None:
+        lines += ["", "It has no jobs, and its API creates none: start it again with --jobs 10."]
     return "\n".join([*lines, "", "Ctrl-C stops it."])

@@ -21,9 +21,11 @@
         ├── JobFailed, JobCancelled, JobNeedsInput, JobLost, JobEnded
         └── WaitTimeout (TimeoutError), PollingFailed
 
-Leak policy: messages are built from operation names, statuses, excerpts of at most
-:data:`EXCERPT` characters of *answers*, and job refs. Requests, headers and query strings never
-enter one, because they carry credentials. Every error can be pickled.
+Leak policy: no message holds a credential. Requests, headers and query strings never enter one,
+because they carry credentials, and credentials are cut out of what answers echo. What messages do
+hold: names of operations, statuses, excerpts of at most :data:`EXCERPT` characters of *answers*,
+values of refused arguments, the service's host and port or base URL, job ids and refs. Whoever
+holds those for confidential keeps messages out of public logs. Every error can be pickled.
 """
 
 from __future__ import annotations
@@ -101,7 +103,11 @@ class InvalidArgument(JobkitError, ValueError):
 
 
 class ClientClosed(JobkitError, RuntimeError):
-    """The client is closed, or used outside ``async with``; nothing was sent."""
+    """The client is closed, or used outside ``async with``.
+
+    It is about the client, so it carries no job's ``ref``, not even where it ends a wait: keep
+    ``job.ref``, which can be read of a closed client's handles too.
+    """
 
 
 class WrongEventLoop(JobkitError, RuntimeError):
@@ -294,8 +300,13 @@ class JobCancelled(JobError):
 class JobNeedsInput(JobError):
     """The job will not go on by itself.
 
+    Once it has what it needs, it can be waited for again. A need that nobody can meet from here is
+    waited out with ``job.wait(on_input="keep")``: Leia's ``"start"``, for which none of the
+    client's operations is made.
+
     Attributes:
-        needs: What it waits for: ``"upload"``, ``"submit"``, ``"answer"`` or ``"start"``.
+        needs: What it waits for: ``"upload"`` or ``"submit"`` (bsub.io), ``"answer"`` (EcoTaxa) or
+            ``"start"`` (Leia).
         question: The question that it asks, where it asks one.
     """
 

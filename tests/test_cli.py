@@ -278,7 +278,7 @@ async def test_the_directions_lead_to_the_server(
         assert server.requests[operation] == before + 1
 
     async with spec.fake() as server:
-        text = _directions(spec, server.base_url, 0)
+        text = _directions(spec, server, 0)
         calls = [line.strip() for line in text.splitlines() if re.match(r" +\w+Client\(", line)]
         assert len(calls) == (2 if name in ("ecotaxa", "leia") else 1)
         for call in calls:
@@ -288,6 +288,35 @@ async def test_the_directions_lead_to_the_server(
         for variable, value in re.findall(r"^ +export (\w+)=(.*)$", text, re.MULTILINE):
             monkeypatch.setenv(variable, value)
         await reaches(spec.client.from_env(), server)
+
+
+async def test_the_directions_lead_to_a_first_job_of_leia() -> None:
+    spec = find_service("leia")
+    async with spec.fake() as server:
+        text = _directions(spec, server, 0)
+        assert "It has no models yet. A client makes one for the application app-1, and" in text
+        (steps,) = re.findall(r"and a job:\n\n((?: {4}.+\n)+)\n", text)
+        code = f"async def first(client):\n{steps}    return model, job"
+        space: dict[str, Any] = {}
+        exec(code, space)
+        async with jobkit_async.LeiaClient(token="leia-token", base_url=server.base_url) as client:
+            model, job = await space["first"](client)
+    assert server.ledger.count("model_created", model.id) == 1
+    assert [job.id] == list(server.jobs)
+
+
+@pytest.mark.parametrize(
+    ("name", "jobs", "told"),
+    [("bsubio", 0, False), ("ecotaxa", 0, True), ("ecotaxa", 3, False), ("vidispine", 0, False)],
+)
+async def test_the_directions_tell_how_to_get_jobs_that_no_operation_creates(
+    name: str, jobs: int, told: bool
+) -> None:
+    spec = find_service(name)
+    async with spec.fake() as server:
+        text = _directions(spec, server, jobs)
+    assert ("It has no jobs, and its API creates none: start it again with --jobs" in text) is told
+    assert "models" not in text
 
 
 def test_serve_until_ctrl_c() -> None:

@@ -1,7 +1,8 @@
 """Every code block of the README and of the documentation does what it says.
 
 The two shell commands are run by ``.ci/run``, in a fresh copy with a fresh environment; here it is
-only shown that these are the ones which it picks.
+only shown that these are the ones which it picks. What is no code is looked at by ``test_docs.py``,
+and the types of the code by ``test_typing.py``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import re
 import subprocess
+import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,10 +21,20 @@ from typing import Any
 
 import pytest
 
-from jobkit_async import BsubioClient, EcotaxaClient, LeiaClient
-from jobkit_async.testing import FakeBsubio, FakeEcotaxa, FakeLeia, Plan
+from jobkit_async import BsubioClient, BsubioJob, EcotaxaClient, LeiaClient, VidispineClient
+from jobkit_async.services.bsubio.models import CreateJobRequest
+from jobkit_async.services.vidispine.models import SimpleMetadataType
+from jobkit_async.testing import FakeBsubio, FakeEcotaxa, FakeLeia, FakeVidispine, Plan
 
 ROOT = Path(__file__).parents[1]
+BLOCKS = {
+    "README.md": {"python": 4, "console": 2, "text": 1, "toml": 1},
+    "docs/architecture.md": {},
+    "docs/clients.md": {"python": 2, "text": 1},
+    "docs/testing.md": {"python": 1},
+    "docs/waiting.md": {"python": 1},
+}
+"""How many blocks of which language there are; each has its test below, or in ``test_docs.py``."""
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -30,9 +43,10 @@ def blocks(name: str, language: str) -> list[str]:
     return [body for found, body in FENCE.findall(text) if found == language]
 
 
-def execute(code: str) -> dict[str, Any]:
+def execute(name: str, position: int = 0) -> dict[str, Any]:
+    """Run a Python block of a page; what it defines."""
     space: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(code, "README.md", "exec", dont_inherit=True), space)
+    exec(compile(blocks(name, "python")[position], name, "exec", dont_inherit=True), space)
     return space
 
 
@@ -68,7 +82,7 @@ def test_the_first_block_runs(
         monkeypatch.setitem(BsubioClient.__init__.__kwdefaults__, "base_url", server.base_url)
         # In a thread of its own: asyncio.run() leaves its mark on the thread's event loop.
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(execute, blocks("README.md", "python")[0]).result(30)
+            thread.submit(execute, "README.md").result(30)
         (job,) = server.jobs.values()
         assert job.data == b"%PDF-1.7 ..."
     assert capsys.readouterr().out.startswith("finished 20")
@@ -76,7 +90,7 @@ def test_the_first_block_runs(
 
 @pytest.mark.looptime
 async def test_the_block_about_many_jobs(capsys: pytest.CaptureFixture[str]) -> None:
-    follow = execute(blocks("README.md", "python")[1])["follow"]
+    follow = execute("README.md", 1)["follow"]
     async with FakeEcotaxa() as first, FakeLeia() as second:
         first.create_job()
         first.create_job("FileImport", question={"missing_users": ["me"]})
@@ -93,23 +107,83 @@ async def test_the_block_about_many_jobs(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_the_block_about_pacing() -> None:
-    execute(blocks("README.md", "python")[2])
+    execute("README.md", 2)
 
 
-@pytest.mark.looptime
-async def test_the_block_that_is_a_test() -> None:
-    await execute(blocks("README.md", "python")[3])["test_a_failure_is_told"]()
-
-
-def test_no_other_block_in_the_readme() -> None:
-    assert len(blocks("README.md", "python")) == 4
-    assert len(blocks("README.md", "console")) == 2
+def test_the_blocks_that_are_tests(tmp_path: Path) -> None:
+    """In a project of their own, which has nothing but the settings that the README shows."""
+    (settings,) = blocks("README.md", "toml")
+    (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
+    tests = [blocks("README.md", "python")[3], *blocks("docs/testing.md", "python")]
+    for number, code in enumerate(tests):
+        (tmp_path / f"test_{number}.py").write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(tests)} passed" in done.stdout
 
 
 def test_the_block_about_policies() -> None:
-    (code,) = blocks("docs/waiting.md", "python")
-    polling = execute(code)["polling"]
+    polling = execute("docs/waiting.md")["polling"]
     assert polling.policy is not None
+
+
+@pytest.mark.looptime
+async def test_the_block_about_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = execute("docs/clients.md")["newest"]
+    async with FakeVidispine(record=True) as server:
+        account = {"username": "user", "password": "secret", "base_url": server.base_url}
+        for name, value in account.items():
+            monkeypatch.setenv(f"VIDISPINE_{name.upper()}", value)
+        async with VidispineClient.from_env() as client:
+            job = await client.jobs.create_custom_job("TRANSCODE", SimpleMetadataType())
+        assert await newest() == [job.id]
+        assert server.seen[-1].headers["X-Reason"] == "report"
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        (Plan(running=60), ""),
+        (Plan(outcome="failure", message="out of paper"), "failed: EFAILED: out of paper"),
+        (Plan(running=7200), "goes on, to be taken up again as jk1:bsubio:"),
+        (None, "not to be had: bsubio job "),
+    ],
+)
+async def test_the_block_about_errors(
+    plan: Plan | None, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = execute("docs/clients.md", 1)["result"]
+    async with (
+        FakeBsubio(planner=lambda rng, job_type: plan or Plan()) as server,
+        BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,
+    ):
+        job: BsubioJob = await client.jobs.create_job(CreateJobRequest(type="pdf/extract"))
+        if plan is not None:
+            await job.upload(b"data")
+            await job.submit()
+        final = await result(job)
+    assert (final is not None) is (told == "")
+    printed = capsys.readouterr().out
+    assert printed.startswith(told)
+    assert bool(printed) is bool(told)
+
+
+def test_no_other_block_on_any_page() -> None:
+    pages = ["README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
+    assert pages == list(BLOCKS)
+    for page in pages:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        found = Counter(language for language, _ in FENCE.findall(text))
+        assert found == BLOCKS[page], page
+        assert text.count("```") == 2 * found.total()  # a fence that names no language is none
 
 
 def test_continuous_integration_runs_the_commands_of_the_readme() -> None:

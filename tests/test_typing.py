@@ -1,11 +1,13 @@
 """Both type checkers agree with the files in ``typing``: with what they say is right and wrong.
 
 A mistake there carries an ignore, and an ignore that nothing needs is an error, so an error that
-the checkers no longer see fails the test.
+the checkers no longer see fails the test. The code in the documentation is checked too, as a user's
+own: in a folder of its own, strictly, without any setting of this project.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -26,25 +28,59 @@ def test_there_is_a_file_for_each_service() -> None:
         assert "# type: ignore[" in text
 
 
-def check(command: list[str]) -> None:
+def check(command: list[str], files: list[Path], cwd: Path) -> None:
     process = subprocess.run(
-        [sys.executable, "-m", *command, *map(str, FILES)],
+        [sys.executable, "-m", *command, *map(str, files)],
         capture_output=True,
         text=True,
         check=False,
-        cwd=ROOT,
+        cwd=cwd,
         timeout=300,
     )
     assert process.returncode == 0, process.stdout + process.stderr
 
 
+@pytest.fixture
+def pages(tmp_path: Path) -> list[Path]:
+    """Each Python block of the README and of the documentation in a file of its own."""
+    files: list[Path] = []
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = page.read_text(encoding="utf-8")
+        blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        for number, code in enumerate(blocks):
+            files.append(tmp_path / f"{page.stem.lower()}_{number}.py")
+            files[-1].write_text(code, encoding="utf-8")
+    assert {file.stem for file in files} >= {"readme_0", "readme_1", "clients_0", "waiting_0"}
+    return files
+
+
+needs_mypy = pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
+needs_basedpyright = pytest.mark.skipif(
+    find_spec("basedpyright") is None, reason="basedpyright is not installed"
+)
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
+@needs_mypy
 def test_mypy() -> None:
-    check(["mypy", "--strict", "--warn-unused-ignores"])
+    check(["mypy", "--strict", "--warn-unused-ignores"], FILES, ROOT)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("basedpyright") is None, reason="basedpyright is not installed")
+@needs_mypy
+def test_mypy_on_the_pages(pages: list[Path], tmp_path: Path) -> None:
+    check(["mypy", "--strict"], pages, tmp_path)
+
+
+@pytest.mark.slow
+@needs_basedpyright
 def test_basedpyright() -> None:
-    check(["basedpyright", "--pythonpath", sys.executable])
+    check(["basedpyright", "--pythonpath", sys.executable], FILES, ROOT)
+
+
+@pytest.mark.slow
+@needs_basedpyright
+def test_basedpyright_on_the_pages(pages: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+    # Named by the folder: files on the command line would leave the settings aside.
+    check(["basedpyright", "--pythonpath", sys.executable], [], tmp_path)

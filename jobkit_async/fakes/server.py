@@ -99,6 +99,8 @@ class FakeServer(ABC, Generic[JobT]):
     """Path before all routes, part of :attr:`base_url`."""
     states: ClassVar[Mapping[str, JobState]]
     """What each status means; how the ledger tells endings."""
+    first_steps: ClassVar[str] = ""
+    """How a client comes to a first job, where operations on jobs are not enough for it."""
 
     def __init__(
         self,

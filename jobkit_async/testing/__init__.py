@@ -8,9 +8,14 @@ quirks and the error bodies of its service::
             ...
     assert server.ledger.count("submitted") == 1
 
-It takes its time from the running loop, so that virtual time works. How long jobs last and how
-they end comes from a seeded planner. pytest finds the fixtures ``fake_bsubio``, ``fake_ecotaxa``,
-``fake_leia`` and ``fake_vidispine`` by itself.
+How long jobs last and how they end comes from a seeded planner. pytest finds the fixtures
+``fake_bsubio``, ``fake_ecotaxa``, ``fake_leia`` and ``fake_vidispine`` by itself; they take
+pytest-asyncio.
+
+A server takes its time from the running loop, so that virtual time works: with the package looptime
+and ``@pytest.mark.looptime`` a test waits for hours in milliseconds. Virtual time does not wait for
+threads, and files are read and written in threads, so a request's time can be over before its file
+has been read. Upload bytes in such a test, or give it real time: ``@pytest.mark.looptime(False)``.
 """
 
 from __future__ import annotations

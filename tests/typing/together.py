@@ -32,6 +32,10 @@ async def mixed(first: BsubioJob, second: EcotaxaJob) -> None:
             assert_type(outcome.job, BsubioJob | EcotaxaJob)
             assert_type(outcome.state, JobState)
             assert_type(outcome.error, JobkitError | None)
+    async with as_completed([first, second]) as either:
+        async for ended in either:
+            assert_type(ended.job.ref, str)
+            assert_type(await ended.job.cancel(), None)
     any_of_them: list[Job[Any]] = [first, second]
     await wait_all(any_of_them, timeout=3)
 

@@ -13,7 +13,11 @@ __all__ = ["LeiaJob"]
 
 
 class LeiaJob(Job[models.Job]):
-    """A Leia job."""
+    """A Leia job.
+
+    A ``BLOCKED`` job needs a start, which none of the client's operations gives; wait for it with
+    ``on_input="keep"`` where somebody else will see to that.
+    """
 
     __slots__ = ()
 

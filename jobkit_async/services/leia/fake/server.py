@@ -66,6 +66,12 @@ class FakeLeia(FakeServer[FakeLeiaJob]):
 
     service: ClassVar[str] = "leia"
     prefix: ClassVar[str] = "/leia/1.0.0"
+    first_steps: ClassVar[str] = """\
+It has no models yet. A client makes one for the application {submitter_id}, and a job:
+
+    application, name = "{submitter_id}", "invoices"
+    model = await client.models.admin_create_model(b"...", name, application, short_name=name)
+    job = await client.models.admin_apply_model_async(application, name, ["doc-1"])"""
     states: ClassVar[Mapping[str, JobState]] = {
         S.BLOCKED: JobState.NEEDS_INPUT,
         S.WAITING: JobState.PENDING,
