@@ -95,6 +95,8 @@ def _is_bare(document: Any, at: tuple[str, ...], total: tuple[str, ...]) -> bool
         document = document.get(name) if isinstance(document, dict) else None
     if not isinstance(document, dict) or at[-1] in document:
         return False
+    if not document:
+        return len(at) > 1  # an envelope with nothing in it; a bare {} could be anything
     return document.get(total[-1]) == 0 or set(document) == {total[-1]}
 
 

@@ -45,7 +45,7 @@ def check_seconds(name: str, value: object, *, zero: bool = False, infinite: boo
         try:
             seconds = float(value)
         except OverflowError:
-            seconds = math.inf
+            seconds = math.nan
         if 0.0 < seconds < math.inf or (zero and seconds == 0.0):
             return seconds
         if infinite and seconds == math.inf:

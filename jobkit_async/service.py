@@ -23,12 +23,10 @@ from weakref import WeakValueDictionary
 import attrs
 
 from jobkit_async.auth import Auth
+from jobkit_async.caller import Caller, Options, check_count, check_headers
+from jobkit_async.checks import check_seconds
 from jobkit_async.endpoint import Endpoint, Repeat
-from jobkit_async.errors import (
-    DecodeError,
-    InvalidArgument,
-    OutcomeUnknown,
-)
+from jobkit_async.errors import DecodeError, InvalidArgument, OutcomeUnknown
 from jobkit_async.job import Job
 from jobkit_async.joblist import JobList
 from jobkit_async.polling.record import Record
@@ -44,16 +42,10 @@ from jobkit_async.transport import Transport, check_base_url
 if TYPE_CHECKING:
     import aiohttp
 
-from jobkit_async.caller import Caller, Options, check_count, check_headers
-from jobkit_async.checks import check_seconds
-
 __all__ = ["ServiceApi", "ServiceClient"]
 
 DataT = TypeVar("DataT")
-
-
 JobT = TypeVar("JobT", bound=Job[Any])
-
 
 REMEMBERED: Final = 10_000
 """Cancellations that are remembered after the last handle of their job has gone."""
@@ -75,8 +67,10 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
     """Name of the service."""
     default_base_url: ClassVar[str]
     _job_class: ClassVar[Callable[..., Any]]
-    _environment: ClassVar[tuple[str, ...]]
-    """Names of the arguments that ``from_env`` looks for, as ``<SERVICE>_<ARGUMENT>``."""
+    _credentials: ClassVar[tuple[str, ...]]
+    """Names of the arguments that say who we are; ``from_env`` looks for them."""
+    _settings: ClassVar[tuple[str, ...]] = ("base_url",)
+    """Names of further arguments that ``from_env`` looks for."""
 
     def __init__(
         self,
@@ -135,8 +129,8 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
             InvalidArgument: The environment lacks the credentials, or has two kinds of them.
         """
         found: dict[str, Any] = {}
-        given = any(options.get(name) is not None for name in cls._environment)
-        for name in ("base_url",) if given else (*cls._environment, "base_url"):
+        given = any(options.get(name) is not None for name in cls._credentials)
+        for name in (*(() if given else cls._credentials), *cls._settings):
             value = os.environ.get(f"{cls.service}_{name}".upper())
             if value:
                 found[name] = value
@@ -279,16 +273,14 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         if not self._shows_all(row, arguments):
             sighting = attrs.evolve(sighting, data=None)
             record.keep(data)
-        if not sighting.raw_status and record.newest is not None:
+        if not sighting.raw_status and (record.newest is not None or sighting.data is None):
             return self._handle(record)  # ids alone say nothing about the job
         counted = record.observe(sighting, asked_at=asked_at, now=now)
         if counted is not None:
             self._tracker.notice(record, counted)
         if row.repeat is Repeat.ONCE:
-            record.born, record.dated = (
-                asked_at,
-                True,
-            )  # what was just made needs no clock of the service
+            # What was just made needs no clock of the service.
+            record.born, record.dated = asked_at, True
         elif record.created_at is not None:
             service_now = self._caller.transport.service_time(now)
             record.set_created(record.created_at.timestamp(), service_now, now)

@@ -35,10 +35,6 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("jobkit")
 
-# looptime asks for the current event loop before each test. With none set it leaves synchronous
-# tests alone; otherwise one would be made for them, and never closed.
-asyncio.set_event_loop(None)
-
 # looptime asks for the current event loop before each test. Unless something was set, even None,
 # asyncio then makes one that nobody closes.
 asyncio.set_event_loop(None)

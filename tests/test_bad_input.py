@@ -661,7 +661,14 @@ async def test_no_session_and_a_closed_one(connect: Callable[..., Any]) -> None:
 BAD_SECONDS: list[Any] = [0, -1, -0.5, math.nan, -math.inf, True, False, "5", [1], b"1"]
 
 
-@pytest.mark.parametrize("timeout", [*BAD_SECONDS, math.inf])
+HUGE = [  # more than a float holds, and more digits than Python writes
+    pytest.param(10**400, id="10**400"),
+    pytest.param(10**5000, id="10**5000"),
+    pytest.param(-(10**400), id="-10**400"),
+]
+
+
+@pytest.mark.parametrize("timeout", [*BAD_SECONDS, math.inf, *HUGE])
 async def test_bad_timeouts_of_requests(
     timeout: Any, connect: Callable[..., Any], opened: Opened
 ) -> None:
@@ -672,13 +679,17 @@ async def test_bad_timeouts_of_requests(
         client.with_options(timeout=timeout)
 
 
-@pytest.mark.parametrize("timeout", [-1, -0.001, math.nan, -math.inf, True, False, "5", [1]])
+@pytest.mark.parametrize("timeout", [-1, -0.001, math.nan, -math.inf, True, False, "5", [1], *HUGE])
 async def test_bad_timeouts_of_waits(timeout: Any, opened: Opened) -> None:
-    job = (await opened("bsubio")).job("7")
+    client = await opened("bsubio")
+    job = client.job("7")
     with refused("timeout"):
         await job.wait(timeout)
     with refused("timeout"):
         await wait_all([job], timeout=timeout)
+    with refused("timeout"):
+        await wait_all([], timeout=timeout)
+    assert len(client._tracker) == 0
 
 
 @pytest.mark.parametrize("on_input", ["", "Raise", "wait", None, True, ["raise"]])

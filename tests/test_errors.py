@@ -554,6 +554,33 @@ async def test_listings_that_found_nothing(opened: Opened, recorder: Any) -> Non
     assert list(await bsubio_client.jobs.list_jobs()) == []
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"hits": 2, "uri": ["VX-1", "VX-2"]},
+        {"hits": 2, "uri": []},
+        {"hits": 2, "jobs": [{"jobId": "VX-1"}, {"jobId": "VX-2"}]},
+    ],
+)
+async def test_a_listing_of_something_else_is_not_taken_for_an_empty_one(
+    body: Any, opened: Opened, recorder: Any
+) -> None:
+    client = await opened("vidispine")
+    recorder.say(body)
+    with pytest.raises(DecodeError, match="no member 'job'") as caught:
+        await client.jobs.get_jobs(idonly=True)
+    assert (caught.value.operation, caught.value.path) == ("get_jobs", "$")
+
+
+async def test_a_page_beyond_the_last_job_tells_only_how_many_there_are(
+    opened: Opened, recorder: Any
+) -> None:
+    client = await opened("vidispine")
+    recorder.say({"hits": 2})
+    found = await client.jobs.get_jobs(first=3)
+    assert (list(found), found.total) == ([], 2)
+
+
 async def test_a_job_without_an_id_is_none(opened: Opened, recorder: Any) -> None:
     client = await opened("bsubio")
     recorder.say({"success": True, "data": {"status": "pending"}})

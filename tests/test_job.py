@@ -676,6 +676,35 @@ class TestServices:
             assert ",z" in it.client.job("y", submitter_id="z").ref
             assert it.client.job_from_ref(job.ref).submitter_id == "app-1"
 
+    async def test_leia_a_submitter_that_is_told_replaces_a_guess(self) -> None:
+        async with service("leia", submitter_id="other", tells_submitter=False) as it:
+            created = await it.create(LONG)
+            async with it.another() as other:
+                job = other.job(created.id)
+                assert isinstance(await failure(job.wait(timeout=10.0)), WaitTimeout)
+                assert job.submitter_id == "app-1"  # what the client logged in as
+                assert other.job(job.id, submitter_id="other") == job
+                assert job.submitter_id == "other"
+                assert other.job(job.id).submitter_id == "other"
+                before = it.server.requests["admin_get_jobs"]
+                assert isinstance(await failure(job.wait(timeout=10.0)), WaitTimeout)
+                assert it.server.requests["admin_get_jobs"] == before
+                await job.cancel()
+            assert it.happened("cancelled") == 1
+
+    async def test_leia_a_submitter_that_is_told_replaces_an_earlier_one(self) -> None:
+        async with service("leia") as it:
+            job = it.client.job("x", submitter_id="first")
+            assert it.client.job("x", submitter_id="second") == job
+            assert job.submitter_id == "second"
+            assert it.client.job_from_ref(it.client.job("x").ref).submitter_id == "second"
+
+    async def test_leia_a_submitter_that_an_answer_confirmed_stays(self) -> None:
+        async with service("leia") as it:
+            job = it.client.job((await it.create(LONG)).id)
+            await job.refresh()
+            assert it.client.job(job.id, submitter_id="other").submitter_id == "app-1"
+
     @pytest.mark.parametrize("job_id", ["", ".", "..", 7, None])
     @pytest.mark.parametrize("name", ["leia", "vidispine", "bsubio"])
     async def test_ids_that_are_none_are_refused(self, name: str, job_id: Any) -> None:

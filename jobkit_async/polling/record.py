@@ -54,6 +54,7 @@ class Record(Generic[DataT]):
     scope: str | None = None
     scope_sure: bool = False
     _outdated: tuple[str, Any] | None = None
+    _partial: bool = False
 
     def observe(
         self, sighting: Sighting[DataT], *, asked_at: float, now: float
@@ -85,13 +86,15 @@ class Record(Generic[DataT]):
         if sighting.data is not None:
             self.data = sighting.data
             self.data_at = datetime.now(UTC)
+            self._partial = False
         return sighting
 
     def keep(self, data: DataT) -> None:
         """Keep a snapshot that is not a full one, for want of a better."""
-        if self.data is None:
+        if self.data is None or self._partial:
             self.data = data
             self.data_at = datetime.now(UTC)
+            self._partial = True
 
     def _lags(self, sighting: Sighting[DataT], now: float) -> bool:
         if self._outdated is None or self.touched_at is None:

@@ -128,7 +128,9 @@ class Tracker(Generic[DataT]):
             if record.born is None:
                 record.born = now
             # First of all, so that a policy that raises leaves nothing behind.
-            at = self._pace.first_look(record, now, len(self._entries))
+            at = now
+            if on_update is None:  # who follows the way is told at once where the job stands
+                at = self._pace.first_look(record, now, len(self._entries))
             entry = self._entries[record.key] = Entry(record)
             self._schedule.add(record.key, at)
         elif on_update is not None or record.alive_at is None:

@@ -67,18 +67,19 @@ class Reply:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, decompressed, in chunks as they come."""
-        try:
-            chunks = self._response.content.iter_any()
-            while True:
+        chunks = self._response.content.iter_any()
+        while True:
+            chunk: bytes | BaseException | None
+            try:
                 with self._transport.calls.under_way():
                     chunk = await anext(chunks, None)
-                if chunk is None:
-                    break
-                yield chunk
-        except GeneratorExit:
-            raise
-        except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
-            self._transport.translate(self._request, error, answered=True)
+            except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
+                chunk = error
+            if isinstance(chunk, BaseException):
+                self._transport.translate(self._request, chunk, answered=True)
+            if chunk is None:
+                break
+            yield chunk
 
     def close(self) -> None:
         """Give the connection back: to the pool if the body was read to its end."""
@@ -241,6 +242,7 @@ class Transport:
         upload = request.body if isinstance(request.body, UploadBody) else None
         streams = upload is not None or request.row.returns.kind == "bytes"
         started = time.monotonic()
+        response: aiohttp.ClientResponse | BaseException
         try:
             with self.calls.under_way(stall_of(upload, timeout) if upload is not None else None):
                 response = await session.request(
@@ -272,7 +274,10 @@ class Transport:
                 type(error).__name__,
                 time.monotonic() - started,
             )
-            self.translate(request, error)
+            response = error
+        if isinstance(response, BaseException):
+            # Out here, so that an error of aiohttp's that shows the request is nobody's context.
+            self.translate(request, response)
         self._learn(response)
         _log.debug(
             "%s %s: %d in %.3f s",

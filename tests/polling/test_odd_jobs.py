@@ -46,6 +46,68 @@ async def test_a_job_that_cannot_be_read_spoils_no_other(world: Any, name: str) 
         assert isinstance(caught.value.__cause__, DecodeError)
 
 
+NULLS: dict[str, dict[str, Any]] = {
+    "a value of its metadata": {"data": [{"key": "k", "value": None}]},
+    "the reason of a failure": {"data": [{"key": "errorMessage", "value": None}]},
+    "the description of its step": {
+        "currentStep": {"number": 1, "status": "STARTED", "description": None}
+    },
+    "a line of its log": {
+        "log": {
+            "task": [
+                {
+                    "step": 1,
+                    "attempts": 1,
+                    "status": "STARTED",
+                    "timestamp": "2026-01-01T00:00:00.000+0000",
+                    "subStep": [{"timestamp": "2026-01-01T00:00:00.000+0000", "description": None}],
+                }
+            ]
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("what", NULLS)
+async def test_a_null_of_vidispine_spoils_no_read(world: Any, what: str) -> None:
+    async with world("vidispine") as it:
+        (job,) = it.births(1)
+        spoil(it.server, job.id, NULLS[what])
+        jobs = it.client.jobs
+        read = [
+            await job.refresh(),
+            (await jobs.get_job(job.id, metadata=True)).data,
+            (await jobs.get_jobs(metadata=True, step=True))[0].data,
+        ]
+        for data in read:
+            assert data is not None
+            match what:
+                case "the description of its step":
+                    assert data.current_step.description is None
+                case "a line of its log":
+                    assert data.log.task[0].sub_step[0].description is None
+                case _:
+                    assert [pair.value for pair in data.data] == [None]
+        assert job.state is JobState.RUNNING
+        assert (job.message is None) is (what == "the description of its step")
+
+
+@pytest.mark.parametrize("what", NULLS)
+@pytest.mark.parametrize("count", [1, 3, 12])
+async def test_a_null_of_vidispine_spoils_no_wait(world: Any, count: int, what: str) -> None:
+    async with world("vidispine", polling=Polling(policy=lambda _: 10.0)) as it:
+        jobs = it.births(count)
+        for job in jobs:
+            spoil(it.server, job.id, NULLS[what])
+            it.end(job.id, after=25.0, how="FAILED_TOTAL")
+        waits = [asyncio.create_task(job.wait(check=False)) for job in jobs]
+        await asyncio.sleep(15.0)
+        assert {job.state for job in jobs} == {JobState.RUNNING}
+        async with asyncio.timeout(30.0):
+            finals = await asyncio.gather(*waits)
+        assert {final.status for final in finals} == {"FAILED_TOTAL"}
+
+
 @pytest.mark.parametrize("name", ["bsubio", "ecotaxa", "leia", "vidispine"])
 async def test_an_end_that_is_seen_otherwise_ends_the_wait(world: Any, name: str) -> None:
     loop = asyncio.get_running_loop()

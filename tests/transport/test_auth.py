@@ -142,6 +142,33 @@ async def test_views_share_the_log_in(way: Any) -> None:
         assert server.requests["login"] == 1
 
 
+@pytest.mark.parametrize("first", ["the client", "the view"])
+@pytest.mark.parametrize(
+    ("credentials", "asked"),
+    [({"api_key": "leia-key"}, {"login": 1}), ({"token": "leia-token"}, {"whoami": 1})],
+    ids=["api_key", "token"],
+)
+async def test_views_share_the_application_that_was_found(
+    first: str, credentials: dict[str, str], asked: dict[str, int]
+) -> None:
+    async with (
+        FakeLeia(tells_submitter=False) as server,
+        LeiaClient(**credentials, base_url=server.base_url) as client,
+    ):
+        model = server.add_model("model")
+        views = [client, client.with_options(timeout=5), client.with_options(retries=0)]
+        if first == "the view":
+            views.reverse()
+        for view in views:
+            job = await view.models.admin_apply_model_async("app-1", model.id, ["document"])
+            # By a handle that does not know its submitter, which has to be found out.
+            await view.job(job.id).cancel()
+            await view._scope()
+        about_us = {name: server.requests[name] for name in ("login", "whoami")}
+        assert about_us == {"login": 0, "whoami": 0, **asked}
+        assert server.ledger.count("cancelled") == 3
+
+
 @ways
 async def test_fifty_calls_share_the_log_in_after_an_expiry(way: Any) -> None:
     async with running(way) as (server, client):

@@ -39,7 +39,7 @@ class BsubioClient(ServiceClient[BsubioJob, models.Job]):
     service = "bsubio"
     default_base_url = "https://app.bsub.io"
     _job_class = BsubioJob
-    _environment: ClassVar[tuple[str, ...]] = ("api_key",)
+    _credentials: ClassVar[tuple[str, ...]] = ("api_key",)
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
     service = "ecotaxa"
     default_base_url = "https://ecotaxa.obs-vlfr.fr/api"
     _job_class = EcotaxaJob
-    _environment: ClassVar[tuple[str, ...]] = ("token", "username", "password")
+    _credentials: ClassVar[tuple[str, ...]] = ("token", "username", "password")
 
     def __init__(
         self,

@@ -125,8 +125,9 @@ class EcotaxaSource:
             self._too_large = True
             _log.warning("ecotaxa: jobs are read one by one from now on: %s", error)
             return Observed(missing=list(asks), cost=1 + len(asks))
-        except (RequestTimeout, ServerError):
-            if len(asks) > FEW:
+        except (RequestTimeout, ServerError) as error:
+            pause: float | None = getattr(error, "retry_after", None)
+            if len(asks) > FEW or pause is not None:
                 raise
             return Observed(missing=list(asks), cost=1 + len(asks))
         seen: dict[Key, Sighting[JobModel]] = {}

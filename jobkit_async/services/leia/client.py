@@ -47,7 +47,8 @@ class LeiaClient(ServiceClient[LeiaJob, models.Job]):
     service = "leia"
     default_base_url = "https://api.leia.io/leia/1.0.0"
     _job_class = LeiaJob
-    _environment: ClassVar[tuple[str, ...]] = ("api_key", "token", "submitter_id")
+    _credentials: ClassVar[tuple[str, ...]] = ("api_key", "token")
+    _settings: ClassVar[tuple[str, ...]] = ("base_url", "submitter_id")
 
     def __init__(
         self,

@@ -178,18 +178,18 @@ class LeiaSource:
 
     async def observe(self, asks: Mapping[Key, Ask]) -> Observed[Job]:
         """Ask for the statuses of these jobs, submitter by submitter."""
-        groups: dict[str | None, list[Key]] = defaultdict(list)
+        groups: dict[tuple[str | None, bool], list[Key]] = defaultdict(list)
         records = {key: self._records(key) for key in asks}
         if any(record.scope is None for record in records.values()):
             guess = await self._guessed()
             for record in records.values():
                 record.scope = guess if record.scope is None else record.scope
         for key, record in records.items():
-            groups[record.scope].append(key)
-        alone = groups.pop(None, [])
+            groups[record.scope, record.scope_sure].append(key)
+        alone = groups.pop((None, False), [])
         look = _Look()
         chunks: list[tuple[str, tuple[Key, ...]]] = []
-        for submitter, keys in groups.items():
+        for (submitter, _), keys in groups.items():
             if self._shuffles:
                 self._call.rng.shuffle(keys)
             if submitter is not None:

@@ -44,7 +44,7 @@ class VidispineClient(ServiceClient[VidispineJob, models.JobType]):
     service = "vidispine"
     default_base_url = "http://localhost:8080/API"
     _job_class = VidispineJob
-    _environment: ClassVar[tuple[str, ...]] = ("username", "password")
+    _credentials: ClassVar[tuple[str, ...]] = ("username", "password")
 
     def __init__(
         self,

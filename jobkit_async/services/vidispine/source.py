@@ -81,7 +81,7 @@ def sight(job: JobType) -> Sighting[JobType]:
 def _reason(job: JobType) -> str | None:
     """What the job says of its failure, in its metadata or in the log of its tasks."""
     for pair in job.data:
-        if pair.key == "errorMessage":
+        if pair.key == "errorMessage" and pair.value:
             return pair.value
     tasks = job.log.task if job.log is not None else []
     return next((task.error_message for task in _all(tasks) if task.error_message), None)
@@ -217,7 +217,7 @@ class VidispineSource:
                 ),
             )
             hits = codec.pluck(answer.body, at=("hits",))
-            raws = self._raws(answer.body, hits)
+            raws = self._raws(answer.body, hits, first)
             for raw in raws:
                 skimmed = _skim(raw)
                 if skimmed is not None and skimmed.job_id in wanted:
@@ -230,7 +230,7 @@ class VidispineSource:
         return most, False
 
     @staticmethod
-    def _raws(body: bytes, hits: object) -> list[codec.Raw]:
-        if isinstance(hits, int) and codec.pluck(body, at=("job",)) is None:
+    def _raws(body: bytes, hits: object, first: int) -> list[codec.Raw]:
+        if isinstance(hits, int) and first > hits and codec.pluck(body, at=("job",)) is None:
             return []  # the list is left out where it is empty
         return codec.split(body, at=("job",), operation="get_jobs")
