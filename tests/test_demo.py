@@ -67,7 +67,7 @@ async def test_every_outcome_equals_the_ledger(seed: int) -> None:
             JobState.FAILED,
             JobState.CANCELLED,
         }
-        assert 0 < service.mean_delay <= service.p95_delay < 10
+        assert 0 < service.mean_delay <= service.p95_delay < 20
         assert (service.service, 25, 25) in heard.moves
     by_name = {service.service: service for service in result.services}
     cancelled = {name: of.outcomes.get(JobState.CANCELLED, 0) for name, of in by_name.items()}

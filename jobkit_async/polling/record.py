@@ -32,6 +32,9 @@ class Record(Generic[DataT]):
         data_at: When that was received.
         born: Loop time from which the job's age counts.
         dated: Whether that is more than a guess.
+        kind: Type of the job, where it is known.
+        started: Loop time at which it began to run, as far as that is known.
+        start_spread: How many seconds earlier or later that may have been.
         alive_at: Loop time as of which the job is known to be on its way, in need of nothing.
         touched_at: Loop time of our own last change to the job.
         cancelled: Whether this process has cancelled it.
@@ -47,6 +50,9 @@ class Record(Generic[DataT]):
     data_at: datetime | None = None
     born: float | None = None
     dated: bool = False
+    kind: str | None = None
+    started: float | None = None
+    start_spread: float = 0.0
     alive_at: float | None = None
     touched_at: float | None = None
     cancelled: bool = False
@@ -79,15 +85,32 @@ class Record(Generic[DataT]):
             return None
         if self.cancelled and sighting.cancels:
             sighting = attrs.evolve(sighting, state=JobState.CANCELLED)
+        self._note_start(sighting, asked_at)
         self.newest = sighting
         self.seen_at = asked_at
         self.alive_at = asked_at if sighting.state in _ALIVE else None
         self.created_at = sighting.created_at or self.created_at
+        self.kind = sighting.kind or self.kind
         if sighting.data is not None:
             self.data = sighting.data
             self.data_at = datetime.now(UTC)
             self._partial = False
         return sighting
+
+    def _note_start(self, sighting: Sighting[DataT], asked_at: float) -> None:
+        """A job that was pending and now runs has begun between the two looks."""
+        before = self.newest
+        if sighting.state is not JobState.RUNNING:
+            if not sighting.state.ended:
+                self.started = None
+        elif (
+            self.started is None
+            and before is not None
+            and before.state is JobState.PENDING
+            and self.alive_at is not None
+        ):
+            self.started = 0.5 * (self.alive_at + asked_at)
+            self.start_spread = 0.5 * (asked_at - self.alive_at)
 
     def keep(self, data: DataT) -> None:
         """Keep a snapshot that is not a full one, for want of a better."""
@@ -121,6 +144,7 @@ class Record(Generic[DataT]):
         if cancels:
             self.alive_at = None
         self.born = now
+        self.started = None
         self.dated = True
         self.cancelled = self.cancelled or cancels
 
@@ -137,6 +161,12 @@ class Record(Generic[DataT]):
         if service_now is not None and self.touched_at is None:
             self.born = now - max(0.0, service_now - created)
             self.dated = True
+
+    def set_started(self, started: float, service_now: float | None, now: float) -> None:
+        """Let the job's running time count from its start, as :meth:`set_created` does its age."""
+        if service_now is not None:
+            self.started = now - max(0.0, service_now - started)
+            self.start_spread = 0.0
 
     def gone(self) -> Sighting[DataT]:
         """The service does not know the job any more after this process has cancelled it."""

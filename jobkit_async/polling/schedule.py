@@ -2,8 +2,8 @@
 
 Waiting trades requests against delay. If one request is worth ``c`` seconds of delay, and a job
 that has lasted ``t`` seconds is about equally likely to end in each doubling of its age (nothing
-else being known of it), asking is best done at gaps of ``sqrt(2 c t)``; n jobs that share one
-request share its price.
+else being known of it), asking is best done ``1 / sqrt(2 c t)`` times a second, which makes gaps of
+``sqrt(2 c t) + c / 2``; n jobs that share one request share its price.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ JITTER: Final = 0.05
 """Gaps vary by this share to either side, so that processes do not fall into step."""
 SLACK: Final = 0.1
 """A job is taken along early if no more than this share of its gap is left."""
+CANDIDATES: Final = 4
+"""How many jobs are compared for each free seat in a request."""
 
 
 @attrs.frozen(kw_only=True)
@@ -146,7 +148,9 @@ class Polling:
     def gap(self, waited: Waited) -> float:
         """Seconds from a look to the next, within the two intervals."""
         if self.policy is None:
-            gap = math.sqrt(2.0 * self.delay_price * waited.age / waited.shared)
+            # One look more, where looks up to age t number sqrt(2 t / price).
+            price = self.delay_price / waited.shared
+            gap = math.sqrt(2.0 * price * waited.age) + 0.5 * price
         else:
             gap = float(self.policy(waited))
         return self.within(gap)
@@ -166,10 +170,16 @@ class Schedule:
         batch: How many jobs one request answers for; None if one answers for all. Then they are
             all due together.
         rng: Where jitter comes from.
+
+    A request that answers for many jobs is worth its price once the delay that may have come up
+    with all of them together is as large. That grows with the square of the time since a job was
+    looked at, and is one share of the price when the job is due. So, unless a policy of the user's
+    sets the gaps, a request waits for the others to fall due with the first.
     """
 
     def __init__(self, polling: Polling, batch: int | None, rng: random.Random) -> None:
         self._polling = polling
+        self._not_before = -math.inf
         self._batch = batch
         self._rng = rng
         self._due: dict[Any, tuple[float, float]] = {}  # key -> (due, gap)
@@ -185,12 +195,17 @@ class Schedule:
         return f"<Schedule of {len(self)} jobs, next at {self.wake()}>"
 
     def gap(self, waited: Waited) -> float:
-        """Seconds from a look to the next, with jitter."""
-        jitter = 1.0 + JITTER * (2.0 * self._rng.random() - 1.0)
-        return self._polling.within(self._polling.gap(waited) * jitter)
+        """Seconds from a look to the next by the policy, or the cold rule, with jitter."""
+        return self.jittered(self._polling.gap(waited), JITTER)
+
+    def jittered(self, gap: float, share: float) -> float:
+        """A gap that varies by a share to either side, within the two intervals."""
+        jitter = 1.0 + share * (2.0 * self._rng.random() - 1.0)
+        return self._polling.within(gap * jitter)
 
     def add(self, key: Any, at: float) -> None:
         """Have a job looked at, at this loop time at the latest."""
+        self._not_before = min(self._not_before, at)
         self._plan(key, min(at, self._due.get(key, (math.inf, 0.0))[0]), 0.0)
 
     def looked(self, key: Any, at: float, gap: float) -> None:
@@ -236,35 +251,84 @@ class Schedule:
             while self._heap and not self._holds(self._heap[0]):
                 heapq.heappop(self._heap)
             due = self._heap[0][0] if self._heap else math.inf
+            due = max(due, self._not_before)
         return max(due, self._gate)
 
     def take(self, now: float) -> list[Any] | None:
         """The jobs to look at now; each is due no more until its next look is planned.
 
         Returns:
-            The due ones, and with them the next ones as far as they fit into the same requests.
-            None means all of them.
+            The due ones, and with them those that gain most as far as they fit into the same
+            requests; nothing where it is better to wait for more. None means all of them.
         """
         if self._batch is None:
             self._tick = math.inf
             for key in self._due:
                 self._due[key] = (math.inf, 0.0)
             return None
-        taken: list[Any] = []
-        seats: int | None = None  # free ones in the last request, once all due jobs are seated
+        self._not_before = -math.inf
+        popped: set[Any] = set()
+        due = self._pop(popped, lambda at, gap, _: at <= now + SLACK * gap)
+        seats = -len(due) % self._batch
+        others = self._pop(popped, lambda _at, _gap, count: count < CANDIDATES * seats)
+        others.sort(key=lambda entry: self._ripeness(entry[2], now), reverse=True)
+        for entry in others[seats:]:
+            heapq.heappush(self._heap, entry)
+        taken = [*due, *others[:seats]]
+        if self._polling.policy is None:
+            # The last request, which may have free seats, is left out where it is not worth it.
+            taken.sort(key=lambda entry: self._ripeness(entry[2], now), reverse=True)
+            full = len(due) // self._batch * self._batch
+            last = taken[full:]
+            until = self._worth_it_at([entry[2] for entry in last], now)
+            if until > now:
+                self._not_before = until
+                for entry in last:
+                    heapq.heappush(self._heap, entry)
+                taken = taken[:full]
+        for _, _, key in taken:
+            self._due[key] = (math.inf, 0.0)
+        return [key for _, _, key in taken]
+
+    def _pop(
+        self, before: set[Any], wanted: Callable[[float, float, int], bool]
+    ) -> list[tuple[float, int, Any]]:
+        """Take entries off the heap while they are wanted, by when, their gap and their number."""
+        popped: list[tuple[float, int, Any]] = []
         while self._heap:
             at, _, key = self._heap[0]
-            if self._holds(self._heap[0]):
-                if seats is None and at > now + SLACK * self._due[key][1]:
-                    seats = -len(taken) % self._batch
-                if seats is not None:
-                    if seats == 0:
-                        break
-                    seats -= 1
-                taken.append(key)
-                self._due[key] = (math.inf, 0.0)
-            heapq.heappop(self._heap)
-        return taken
+            if key not in before and self._holds(self._heap[0]):
+                if not wanted(at, self._due[key][1], len(popped)):
+                    break
+                popped.append(heapq.heappop(self._heap))
+                before.add(key)
+            else:
+                heapq.heappop(self._heap)
+        return popped
+
+    def _ripeness(self, key: Any, now: float) -> float:
+        """How much of the time to its next look a job has waited."""
+        at, gap = self._due[key]
+        return 1.0 if gap <= 0.0 else max(0.0, 1.0 - (at - now) / gap)
+
+    def _worth_it_at(self, keys: list[Any], now: float) -> float:
+        """Loop time from which on a look at these jobs is worth a request."""
+        squares, products, sum_, latest = 0.0, 0.0, 0.0, math.inf
+        for key in keys:
+            at, gap = self._due[key]
+            if gap <= 0.0:
+                return now  # somebody asked for a look
+            waited = gap - (at - now)
+            squares += 1.0 / (gap * gap)
+            products += waited / (gap * gap)
+            sum_ += (waited / gap) ** 2
+            latest = min(latest, at + gap)
+        worth = float(min(len(self._due), self._batch or 1))
+        missing = worth - sum_
+        if not keys or missing <= 1e-6 * worth:
+            return now
+        delay = (math.sqrt(products * products + squares * missing) - products) / squares
+        return min(now + delay, max(latest, now))
 
     def _holds(self, entry: tuple[float, int, Any]) -> bool:
         """Whether a heap entry is still what is planned for its job."""

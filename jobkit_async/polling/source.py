@@ -29,7 +29,10 @@ class Sighting(Generic[DataT]):
         raw_status: The service's own word for it.
         progress: From 0 to 1, or None where the service does not tell.
         message: A line for people, or None.
+        kind: Type of the job; jobs of one type are alike.
         created_at: When the job was created, by the service's clock.
+        started_at: When it began to run, by the same clock.
+        ended_at: When it ended, by the same clock.
         needs: What it waits for, in state ``NEEDS_INPUT``.
         question: What it asks, where it asks.
         reason: Cause of a failure, where the service tells one.
@@ -43,7 +46,10 @@ class Sighting(Generic[DataT]):
     raw_status: str
     progress: float | None = None
     message: str | None = None
+    kind: str | None = None
     created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
     needs: Need | None = None
     question: Any = None
     reason: str | None = None

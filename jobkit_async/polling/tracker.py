@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 from jobkit_async.errors import NotFound, RateLimited, ServerError
+from jobkit_async.polling.outlook import Outlook
 from jobkit_async.polling.pace import Pace
 from jobkit_async.polling.record import Record
 from jobkit_async.polling.schedule import Polling, Schedule
@@ -70,8 +71,9 @@ class Tracker(Generic[DataT]):
         self._service_time = service_time
         self._rng = polling.rng or random.Random()
         self._schedule = Schedule(polling, source.batch, self._rng)
-        self._pace = Pace(self._schedule, polling, source.batch)
         self._entries: dict[Key, Entry[DataT]] = {}
+        self._outlook = Outlook(polling, self._population)
+        self._pace = Pace(self._schedule, polling, source.batch, self._outlook)
         self._deadlines: list[tuple[float, int, Watch[DataT]]] = []
         self._odd_words: set[str] = set()
         self._stale = 0
@@ -256,6 +258,8 @@ class Tracker(Generic[DataT]):
             skipped: set[Key] = set()
         else:
             self._measure(loop.time() - asked_at)
+            if keys is None:
+                self._outlook.all_seen_at = asked_at
             skipped = await self._take(loop, asked_at, asks, observed)
             self._pace.spend(loop.time(), observed.cost)
         now = loop.time()
@@ -362,13 +366,20 @@ class Tracker(Generic[DataT]):
         self, entry: Entry[DataT], sighting: Sighting[DataT], asked_at: float, now: float
     ) -> bool:
         """Take one sighting in; returns whether its end still lacks a snapshot."""
-        counted = entry.record.observe(sighting, asked_at=asked_at, now=now)
+        record = entry.record
+        entry.was_alive_at = record.alive_at or entry.was_alive_at
+        known = record.newest
+        counted = record.observe(sighting, asked_at=asked_at, now=now)
         if counted is None:
             entry.failures = entry.misses = entry.refusals = 0
             return False
-        if not entry.record.dated and counted.created_at is not None:
-            created = counted.created_at.timestamp()
-            entry.record.set_created(created, self._service_time(now), now)
+        if not record.dated and counted.created_at is not None:
+            record.set_created(counted.created_at.timestamp(), self._service_time(now), now)
+        if counted.started_at is not None and (record.started is None or record.start_spread):
+            record.set_started(counted.started_at.timestamp(), self._service_time(now), now)
+        is_new = known is None or not known.state.ended or known.data is None
+        if is_new and counted.state.ended and counted.data is not None:
+            self._outlook.ended(record, counted, entry.was_alive_at, now)
         self._tell(entry, counted, now)
         return counted.state.ended and counted.data is None
 
@@ -415,6 +426,9 @@ class Tracker(Generic[DataT]):
             _log.error("%s: %s", self._name, problem, exc_info=cause)
         for entry in list(self._entries.values()):
             self._decide(entry, Verdict(VerdictKind.GAVE_UP, entry.record.newest, problem, cause))
+
+    def _population(self) -> list[Record[DataT]]:
+        return [entry.record for entry in self._entries.values()]
 
     def _measure(self, seconds: float) -> None:
         known = self._round_trip or seconds

@@ -114,6 +114,7 @@ class Entry(Generic[DataT]):
 
     record: Record[DataT]
     watches: dict[Watch[DataT], None] = attrs.field(factory=dict)
+    was_alive_at: float | None = None
     looks: int = 0
     failures: int = 0
     failing_since: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -11,8 +12,10 @@ from weakref import WeakValueDictionary
 
 import attrs
 import pytest
+from aiohttp import web
 
 from jobkit_async.errors import ClientClosed, NotFound, api_error
+from jobkit_async.fakes.server import FakeServer
 from jobkit_async.fakes.timeline import Plan, Planner, Timeline
 from jobkit_async.job import Job
 from jobkit_async.polling.record import Record
@@ -372,3 +375,75 @@ def world() -> Callable[..., Any]:
                 yield World(name, running, opened_client)
 
     return opened
+
+
+@attrs.define
+class Traffic:
+    """What happens to requests at the embedded servers; log-ins are left alone.
+
+    Attributes:
+        delay: Seconds that an answer takes after the server has made it.
+        refuse: Called with the operation and the request; the answer that it returns or the
+            ``Refusal`` that it raises stands for the server's own, None lets the request through.
+        meddle: Called with the operation and the document of a good answer; gives another one.
+        arrived: When requests arrived, and for which operations.
+    """
+
+    delay: float = 0.0
+    refuse: Callable[[str, web.Request], web.StreamResponse | None] | None = None
+    meddle: Callable[[str, Any], Any] | None = None
+    arrived: list[tuple[float, str]] = attrs.field(factory=list)
+
+    @property
+    def times(self) -> list[float]:
+        """When requests arrived; those of one moment count as one."""
+        return sorted({round(at, 3) for at, _ in self.arrived})
+
+    def between(self, begin: float, end: float) -> list[str]:
+        """The operations that were asked for from one moment on and before another."""
+        return [operation for at, operation in self.arrived if begin <= at < end]
+
+
+@pytest.fixture
+def traffic(monkeypatch: pytest.MonkeyPatch) -> Traffic:
+    """What happens to requests at the embedded servers that start from now on."""
+    it = Traffic()
+    entry = FakeServer._entry
+
+    def watched(server: Any, operation: str, handler: Any) -> Any:
+        async def met(request: web.Request) -> web.StreamResponse:
+            it.arrived.append((_now(), operation))
+            answer = it.refuse(operation, request) if it.refuse is not None else None
+            if answer is not None:
+                return answer
+            answer = await handler(request)
+            if it.meddle is not None and isinstance(answer, web.Response) and answer.status == 200:
+                document = it.meddle(operation, json.loads(answer.text or "null"))
+                answer = web.json_response(document, headers=_more(answer))
+            if it.delay:
+                await asyncio.sleep(it.delay)
+            return answer
+
+        spared = operation in ("login", "whoami")
+        return entry(server, operation, handler if spared else met)
+
+    monkeypatch.setattr(FakeServer, "_entry", watched)
+    return it
+
+
+def _more(answer: web.Response) -> dict[str, str]:
+    """An answer's headers but for those that follow from its body."""
+    body = ("content-length", "content-type")
+    return {name: value for name, value in answer.headers.items() if name.lower() not in body}
+
+
+@pytest.fixture
+def stall(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets so many seconds pass in a single step, in which the loop deals with nothing."""
+
+    def step(seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        before = loop.time
+        monkeypatch.setattr(loop, "time", lambda: before() + seconds)
+
+    return step

@@ -30,7 +30,7 @@ def waited(age: float = 0.0, looks: int = 0, shared: float = 1.0) -> Waited:
 class TestGap:
     @pytest.mark.parametrize(
         ("age", "shared", "gap"),
-        [(10.0, 1.0, 10.0), (1000.0, 1.0, 100.0), (1000.0, 100.0, 10.0), (2.5, 10.0, 2.5**0.5)],
+        [(0.0, 1.0, 2.5), (10.0, 1.0, 12.5), (1000.0, 1.0, 102.5), (1000.0, 100.0, 10.025)],
     )
     def test_cold_gaps_follow_the_square_root_law(
         self, level: random.Random, age: float, shared: float, gap: float
@@ -43,7 +43,8 @@ class TestGap:
             Schedule(Polling(delay_price=price), None, level).gap(waited(100.0))
             for price in (1.25, 5.0, 20.0)
         ]
-        assert gaps == pytest.approx([gaps[0], 2 * gaps[0], 4 * gaps[0]])
+        expected = [(200.0 * price) ** 0.5 + price / 2 for price in (1.25, 5.0, 20.0)]
+        assert gaps == pytest.approx(expected)
 
     @given(
         gap=anything,

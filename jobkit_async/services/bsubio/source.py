@@ -60,7 +60,10 @@ def sight(job: Job) -> Sighting[Job]:
     return Sighting(
         state=STATES.get(status, JobState.UNKNOWN),
         raw_status=status,
+        kind=job.type,
         created_at=job.created_at,
+        started_at=job.claimed_at,
+        ended_at=job.finished_at,
         needs=_NEEDS.get(status),
         reason=": ".join(filter(None, (job.error_code, job.error_message))) or None,
         mark=job.updated_at,

@@ -46,6 +46,7 @@ class _Row:
     state: str | None = None
     updated_on: datetime | None = None
     creation_date: datetime | None = None
+    type: str | None = None
     progress_pct: float | None = None
     progress_msg: str | None = None
 
@@ -70,7 +71,9 @@ def _sight(row: _Row | JobModel, data: JobModel | None) -> Sighting[JobModel]:
         raw_status=word,
         progress=None if percent is None else min(max(percent / 100.0, 0.0), 1.0),
         message=row.progress_msg,
+        kind=row.type,
         created_at=_aware(row.creation_date),
+        ended_at=_aware(row.updated_on) if state.ended else None,
         needs=Need.ANSWER if state is JobState.NEEDS_INPUT else None,
         question=data.question if data is not None and state is JobState.NEEDS_INPUT else None,
         reason=reason,

@@ -62,7 +62,10 @@ def sight(job: Job) -> Sighting[Job]:
     return Sighting(
         state=state,
         raw_status=job.status,
+        kind=job.job_type,
         created_at=job.creation_time,
+        started_at=job.starting_time,
+        ended_at=job.finished_time,
         needs=Need.START if state is JobState.NEEDS_INPUT else None,
         reason=job.reason,
         final=state.ended,

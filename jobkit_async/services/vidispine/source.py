@@ -71,6 +71,8 @@ def sight(job: JobType) -> Sighting[JobType]:
         raw_status=word,
         progress=progress,
         message=step.description if step is not None else None,
+        kind=job.type,
+        ended_at=job.finished,
         created_at=job.started,  # the creation is not told; an age counts from the start as well
         reason=_reason(job) if state is JobState.FAILED else None,
         final=state.ended,

@@ -1,0 +1,1 @@
+"""What waiting costs, measured: ``python -m benchmarks NAME [--json]``; see README.md."""

@@ -1,0 +1,200 @@
+"""How soon jobs may end, by what past jobs of their kind have shown. Pure.
+
+Between the user's own policy and the cold rule stands what was learned: from the client's own
+finished jobs, by type, and apart for a whole life and for the running part of it. A job whose type
+nobody has told is taken for one like all others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+from jobkit_async.polling.durations import Durations, Life
+from jobkit_async.polling.inspection import Grid
+from jobkit_async.polling.record import Record
+from jobkit_async.polling.schedule import Polling
+from jobkit_async.polling.source import Sighting
+from jobkit_async.states import JobState
+
+__all__ = ["Outlook"]
+
+SCANNED: Final = 10_000
+"""Jobs among which those that run are sought."""
+SAMPLE: Final = 256
+"""Jobs that stand for all where there are more."""
+CROWD: Final = 128
+"""Jobs that stand for all in a decision on all of them."""
+STEPS: Final = 24
+"""Delays that such a decision looks at."""
+VAGUE: Final = 0.1
+"""Share of a running time by which the start may be misjudged, and still be of use."""
+_WHOLE: Final = "whole"
+_RUN: Final = "run"
+
+Kind = tuple[str | None, str]
+
+
+class Outlook:
+    """Learns from the ends of jobs, and tells the best next look at others.
+
+    Args:
+        polling: The price of a look, and the longest gap.
+        population: Gives what is known of all jobs that are waited for.
+    """
+
+    def __init__(self, polling: Polling, population: Callable[[], Collection[Record[Any]]]) -> None:
+        self._polling = polling
+        self._population = population
+        self.durations = Durations()
+        self.all_seen_at = -math.inf
+        """Loop time of the last look that would have shown the end of any job."""
+
+    # -- learning
+
+    def ended(
+        self, record: Record[Any], sighting: Sighting[Any], alive_at: float | None, now: float
+    ) -> None:
+        """Learn from a job's end.
+
+        Args:
+            record: The job.
+            sighting: The observation of its end, just taken in.
+            alive_at: Loop time as of which it was last known to be on its way, if ever.
+            now: Loop time.
+        """
+        if sighting.state is JobState.CANCELLED or record.seen_at is None:
+            return  # how long it would have lasted is not known
+        self._learn(
+            (record.kind, _WHOLE),
+            record.born if record.dated else None,
+            _between(None if record.touched_at else sighting.created_at, sighting.ended_at),
+            alive_at,
+            record.seen_at,
+            now,
+        )
+        ran = _between(sighting.started_at, sighting.ended_at)
+        if ran is not None:
+            self._learn((record.kind, _RUN), None, ran, alive_at, record.seen_at, now)
+
+    def _learn(
+        self,
+        kind: Kind,
+        born: float | None,
+        exact: float | None,
+        alive_at: float | None,
+        seen_at: float,
+        now: float,
+    ) -> None:
+        if exact is None:
+            if born is None or seen_at <= born:
+                return
+            # It ended between two looks; where there was none before, nobody knows when.
+            latest = seen_at - born
+            earliest = max(latest / 4.0, (alive_at or born) - born)
+            exact = math.sqrt(earliest * latest)
+        self.durations.ended(kind, seen_at - exact if born is None else born, exact, now)
+        if kind[0] is not None:
+            anyone = (None, kind[1])
+            self.durations.ended(anyone, seen_at - exact if born is None else born, exact, now)
+
+    # -- deciding
+
+    def gap(self, record: Record[Any], now: float, price: float) -> float | None:
+        """Seconds from a look at a job to the best next one; None where too little is known.
+
+        Args:
+            record: The job.
+            now: Loop time of the look.
+            price: How many seconds of delay another look is worth.
+        """
+        kind, age = self._life(record, now)
+        if age is None:
+            return None
+        plan = self.durations.inspection(kind, price, lambda: self._running(kind))
+        at = plan.next_look(age) if plan is not None else None
+        return None if at is None else at - age
+
+    def gap_of_all(
+        self, records: Collection[Record[Any]], now: float, price: float
+    ) -> float | None:
+        """Seconds to the best next look that shows all of some jobs; None where nothing is known.
+
+        The best rate of looks is the square root of the rate at which the jobs end; the next is due
+        once that has summed up to one look.
+        """
+        step = 1 + (len(records) - 1) // CROWD
+        crowd = [self._ends(record, now) for record in islice(records, 0, None, step)]
+        if all(grid is None for grid, _, _ in crowd):
+            return None
+        share = len(records) / len(crowd)
+        longest = self._polling.max_interval
+        shortest = min(self._polling.min_interval, longest)
+        ratio = (longest / shortest) ** (1.0 / STEPS)
+        looks, ends, before = 0.0, 0.0, 0.0
+        for i in range(STEPS + 1):
+            delay = shortest * ratio**i
+            ended = share * sum(_ends_within(*job, delay) for job in crowd)
+            rate = math.sqrt(max(ended - ends, 0.0) / (delay - before) / (2.0 * price))
+            more = rate * (delay - before)
+            if looks + more >= 1.0:
+                return before + (1.0 - looks) / rate
+            looks, ends, before = looks + more, ended, delay
+        return longest
+
+    def _ends(self, record: Record[Any], now: float) -> tuple[Grid | None, float, float]:
+        """The law for a job, its age, and its chance to get to that age."""
+        kind, age = self._life(record, now)
+        if age is None:
+            return None, max(self._polling.min_interval, now - (record.born or now)), 1.0
+        grid = self.durations.grid(kind, lambda: self._running(kind))
+        left = 1.0 - grid.over(age) if grid is not None else 1.0
+        if left < 1e-9:
+            grid = None  # it is older than all that was ever seen
+        return grid, max(age, self._polling.min_interval), left
+
+    def _life(self, record: Record[Any], now: float) -> tuple[Kind, float | None]:
+        """Whose law a job follows, and its age by that; no age where it is not known."""
+        newest = record.newest
+        if record.started is not None and newest is not None and newest.state is JobState.RUNNING:
+            kind = (record.kind, _RUN)
+            grid = self.durations.grid(kind, lambda: self._running(kind))
+            if grid is not None and record.start_spread <= VAGUE * grid.median:
+                return kind, max(0.0, now - record.started)
+        age = None if record.born is None or not record.dated else max(0.0, now - record.born)
+        return (record.kind, _WHOLE), age
+
+    def _running(self, kind: Kind) -> Iterable[Life]:
+        """Awaited jobs of a kind; some that stand for all where there are many."""
+        records = self._population()
+        step = 1 + max(0, len(records) - 1) // SCANNED
+        lives: list[tuple[float, float]] = []
+        for record in islice(records, 0, None, step):
+            if kind[0] is not None and record.kind != kind[0]:
+                continue
+            born = record.started if kind[1] == _RUN else record.born if record.dated else None
+            # It may have ended since it was last known to be on its way.
+            alive_at = max(self.all_seen_at, record.alive_at or -math.inf)
+            if born is not None and alive_at > born:
+                lives.append((born, alive_at - born))
+        chosen = lives[:: 1 + max(0, len(lives) - 1) // SAMPLE]
+        weight = step * len(lives) / max(1, len(chosen))
+        return [Life(born, lasted, weight) for born, lasted in chosen]
+
+
+def _between(start: datetime | None, end: datetime | None) -> float | None:
+    """Seconds from one time of the service's clock to another; None where they make no sense."""
+    if start is None or end is None:
+        return None
+    seconds = (end - start).total_seconds()
+    return seconds if seconds > 0.0 else None
+
+
+def _ends_within(grid: Grid | None, age: float, left: float, delay: float) -> float:
+    """Chance that a job of an age ends within a delay; by the cold rule where there is no law."""
+    if grid is None:
+        return math.log1p(delay / age)
+    return (grid.over(age + delay) - (1.0 - left)) / left

@@ -1,0 +1,73 @@
+"""The benchmarks run, and report in the form that they promise; how fast they are is not tested."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MEMORY = ("memory", "--jobs", "200", "--finished", "2000")
+LOOP = ("loop", "--jobs", "200", "--bytes", "200000", "--runs", "1")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "marked"),
+    [
+        pytest.param(
+            MEMORY,
+            {"job/one", "job/chunks", "job+handle/one", "job+handle/chunks"}
+            | {"awaiter/one", "awaiter/chunks", "finished"},
+            id="memory",
+        ),
+        pytest.param(LOOP, {"awaited", "gzip", "released", "wait_all", "closed"}, id="loop"),
+    ],
+)
+def test_each_line_of_json_is_one_number(arguments: tuple[str, ...], marked: set[str]) -> None:
+    done = run(*arguments, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len({(row["case"], row["metric"]) for row in rows}) == len(rows)
+    for row in rows:
+        assert set(row) in (
+            {"case", "metric", "value", "unit"},
+            {"case", "metric", "value", "unit", "mark", "met"},
+        )
+        assert isinstance(row["value"], float)
+        assert row["unit"] in ("B", "MiB", "ms")
+        if "mark" in row:
+            assert row["met"] is (row["value"] <= row["mark"])
+    assert {row["case"] for row in rows if "mark" in row} == marked
+    sizes = [row["value"] for row in rows if row["unit"] == "B" and row["metric"] == "bytes"]
+    assert all(size > 0 for size in sizes)
+
+
+def test_without_json_there_are_versions_and_a_table() -> None:
+    done = run(*LOOP)
+    assert (done.returncode, done.stderr) == (0, "")
+    versions, head, *rows = done.stdout.splitlines()
+    for name in ("Python", "jobkit_async", "aiohttp", "msgspec", "cores"):
+        assert name in versions
+    assert head.split() == ["case", "metric", "value", "unit", "mark", "met"]
+    assert {row.split()[0] for row in rows} == {"awaited", "gzip", "released", "wait_all", "closed"}
+
+
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("memory", "--jobs", "many")])
+def test_what_cannot_be_run_is_told(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode != 0
+    assert "usage: python -m benchmarks" in done.stderr
