@@ -253,11 +253,7 @@ class Job(ABC, Generic[DataT_co]):
         if verdict is None:
             self._home._check()
             future = asyncio.get_running_loop().create_future()
-            watch = self._watch(
-                lambda told: None if future.done() else future.set_result(told),
-                timeout=timeout,
-                keep_input=on_input == "keep",
-            )
+            watch = self._watch(_Answer(future), timeout=timeout, keep_input=on_input == "keep")
             try:
                 verdict = await future
             finally:
@@ -422,6 +418,19 @@ class Job(ABC, Generic[DataT_co]):
             )
         error.__cause__ = verdict.cause
         return error
+
+
+class _Answer:
+    """Hands a verdict to the task that waits for it; takes less memory than a closure."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: asyncio.Future[Verdict[Any]]) -> None:
+        self._future = future
+
+    def __call__(self, verdict: Verdict[Any]) -> None:
+        if not self._future.done():
+            self._future.set_result(verdict)
 
 
 def _update(sighting: Sighting[Any]) -> JobUpdate:

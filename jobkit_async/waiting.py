@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import attrs
 
@@ -21,6 +21,9 @@ from jobkit_async.states import JobState
 __all__ = ["AsCompleted", "Outcome", "as_completed", "wait_all"]
 
 JobT = TypeVar("JobT", bound=Job[Any])
+
+SLICE: Final = 256
+"""Waits that are begun before the event loop gets its turn."""
 
 
 @attrs.frozen
@@ -109,13 +112,15 @@ async def wait_all(
         if (first or not left) and not finished.done():
             finished.set_result(None)
 
-    known = [job._known_end() for job in handles]
-    for job, end in zip(handles, known, strict=True):
-        if end is None:
+    for job in handles:
+        if job._known_end() is None:
             job._home._check()
     watches: list[tuple[JobT, Watch[Any]]] = []
     try:
-        for index, (job, end) in enumerate(zip(handles, known, strict=True)):
+        for index, job in enumerate(handles):
+            if index % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+            end = job._known_end()
             if end is not None:
                 settle(index, end)
             else:

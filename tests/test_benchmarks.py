@@ -30,6 +30,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "marked"),
     [
@@ -93,6 +94,7 @@ def test_requests_and_delay_are_those_of_jobs_that_are_drawn(name: str) -> None:
     assert delay == pytest.approx(sum(late) / len(drawn), rel=0.03)
 
 
+@pytest.mark.slow
 def test_without_json_there_are_versions_and_a_table() -> None:
     done = run(*LOOP)
     assert (done.returncode, done.stderr) == (0, "")

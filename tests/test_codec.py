@@ -18,6 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 
 from jobkit_async import UNSET, DecodeError, InvalidArgument, codec
+from jobkit_async.codec import decoding
 from jobkit_async.model import Unset, wire, wire_name
 from jobkit_async.services.bsubio import models as bsubio
 from jobkit_async.services.ecotaxa import models as ecotaxa
@@ -454,6 +455,78 @@ def test_a_listing_is_cut_into_its_elements(rows: list[Any]) -> None:
     assert codec.pluck(data, at=("data", "total")) == len(rows)
     assert codec.pluck(data, at=("data", "jobs")) == rows
     assert codec.pluck(data, at=()) == json.loads(data)
+
+
+elements = st.lists(
+    st.fixed_dictionaries(
+        {"id": st.integers(0, 99)},
+        optional={
+            "text": words
+            | st.sampled_from(['}, {"id": 1', '"},{"id":', "}]", "\\\\", '\\"}, {"id"']),
+            "inner": st.lists(st.fixed_dictionaries({"id": json_values}), max_size=3),
+            "more": json_values,
+        },
+    )
+    | json_values,
+    max_size=12,
+)
+
+
+@given(
+    rows=elements,
+    size=st.integers(1, 120),
+    separators=st.sampled_from([(", ", ": "), (",", ":"), (" ,\n ", " : ")]),
+    mark=st.sampled_from([b"", b"\xef\xbb\xbf"]),
+)
+@example([{"id": 1, "text": '}, {"id": 1'}] * 3, 5, (", ", ": "), b"")
+@example([{"id": 1, "inner": [{"id": 1}, {"id": 2}]}] * 3, 5, (", ", ": "), b"")
+def test_a_listing_cut_in_slices_has_the_same_elements(
+    rows: list[Any], size: int, separators: tuple[str, str], mark: bytes
+) -> None:
+    data = mark + json.dumps(rows, separators=separators).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "SLICE", size)
+        slices = list(codec.split_slices(data, operation="op"))
+    found = [bytes(raw) for slice_ in slices for raw in slice_]
+    assert found == [bytes(raw) for raw in codec.split(data, operation="op")]
+
+
+@given(
+    rows=elements,
+    size=st.integers(1, 120),
+    at=st.integers(0, 400),
+    junk=st.sampled_from([b"", b"]", b"}", b"{", b"[", b'"', b",", b'}, {"id": ', b"\\", b"\xff"]),
+    cut=st.booleans(),
+)
+def test_a_broken_listing_cut_in_slices_has_the_same_fate(
+    rows: list[Any], size: int, at: int, junk: bytes, cut: bool
+) -> None:
+    text = json.dumps(rows).encode()
+    at = min(at, len(text))
+    data = text[:at] + junk + (b"" if cut else text[at:])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "SLICE", size)
+        sliced = attempt(
+            lambda: [
+                bytes(raw) for part in codec.split_slices(data, operation="op") for raw in part
+            ]
+        )
+    whole = attempt(lambda: [bytes(raw) for raw in codec.split(data, operation="op")])
+    if isinstance(whole, DecodeError):
+        assert isinstance(sliced, DecodeError)
+        assert (sliced.path, sliced.operation) == (whole.path, whole.operation)
+    else:
+        assert sliced == whole
+
+
+def test_a_large_listing_is_cut_in_slices_of_about_that_size() -> None:
+    rows = [{"id": index, "text": "x" * 1000} for index in range(5000)]
+    data = json.dumps(rows).encode()
+    slices = list(codec.split_slices(data, operation="op"))
+    sizes = [sum(len(bytes(raw)) for raw in part) for part in slices]
+    assert [json.loads(bytes(raw)) for part in slices for raw in part] == rows
+    assert len(slices) == len(data) // decoding.SLICE + 1
+    assert max(sizes) < decoding.SLICE + 2000
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,16 @@ be split into raw slices first, of which only what polling needs is decoded.
 
 from __future__ import annotations
 
-from jobkit_async.codec.decoding import Raw, decode, parse, pluck, skimmer, split, structure
+from jobkit_async.codec.decoding import (
+    Raw,
+    decode,
+    parse,
+    pluck,
+    skimmer,
+    split,
+    split_slices,
+    structure,
+)
 from jobkit_async.codec.encoding import encode, secrets_of
 
 __all__ = [
@@ -20,5 +29,6 @@ __all__ = [
     "secrets_of",
     "skimmer",
     "split",
+    "split_slices",
     "structure",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar, cast, get_type_hints
 
 import attrs
@@ -12,7 +13,7 @@ from jobkit_async.codec.converters import locate, structure_loosely
 from jobkit_async.errors import DecodeError
 from jobkit_async.model import wire_name
 
-__all__ = ["Raw", "decode", "parse", "pluck", "skimmer", "split", "structure"]
+__all__ = ["Raw", "decode", "parse", "pluck", "skimmer", "split", "split_slices", "structure"]
 
 T = TypeVar("T")
 
@@ -20,7 +21,13 @@ Raw = msgspec.Raw
 """A slice of JSON text that has not been decoded."""
 
 
+SLICE: Final = 1 << 20
+"""Bytes of a listing that are cut into elements in one go."""
+
 _BOM: Final = b"\xef\xbb\xbf"
+
+_FIRST: Final = re.compile(rb'\s*\[\s*(\{\s*"[^"\\]*"\s*:)')
+"""The beginning of a list of objects, with the first member of the first one."""
 
 _loose = msgspec.json.Decoder()
 
@@ -101,6 +108,34 @@ def split(data: bytes, *, at: Sequence[str] = (), operation: str) -> list[Raw]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problem = f"no list: {error}"
     raise DecodeError(problem, operation=operation, path=place)
+
+
+def split_slices(data: bytes, *, operation: str) -> Iterator[list[Raw]]:
+    """Cut a large listing into its elements as :func:`split` does, about a mebibyte at a time.
+
+    Machines write all objects of a list alike. So where one ends, and the next begins with the same
+    member as the first of all, is most likely a seam of the list. It is one if what lies before it
+    parses: within a string or an object, the bracket that is added would not make a list of it.
+
+    Raises:
+        DecodeError: It is no JSON, or no list; slices before the fault may have been given.
+    """
+    text = data.removeprefix(_BOM)
+    head = _FIRST.match(text)
+    opening, start = b"", 0  # a slice lacks its opening bracket, but for the first
+    if head is not None:
+        seam = re.compile(rb"\}(\s*,\s*)" + b"(?=" + re.escape(head[1]) + b")")
+        size = SLICE
+        while (found := seam.search(text, start + size)) is not None:
+            at = found.start(1)
+            try:
+                elements = _elements.decode(opening + text[start:at] + b"]")
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                size = 2 * (at - start)  # no seam, or a fault; all tries together stay linear
+                continue
+            yield elements
+            opening, start, size = b"[", found.end(1), SLICE
+    yield split(opening + text[start:] if start else data, operation=operation)
 
 
 def pluck(data: bytes, *, at: Sequence[str]) -> Any:

@@ -61,6 +61,15 @@ class Grid:
         """The duration that half of the jobs exceed, in seconds."""
         return self.ages[bisect_right(self.cdf, 0.5)]
 
+    def spread(self, age: float) -> float:
+        """How unsure the time left is for a job of an age, as a deviation of its logarithm."""
+        over = self.over(age)
+        quarters: list[float] = []
+        for part in (0.25, 0.75):
+            i = bisect_right(self.cdf, over + part * (1.0 - over))
+            quarters.append(max(self.ages[min(i, len(self.ages) - 1)] - age, 1e-6))
+        return math.log(quarters[1] / quarters[0]) / 1.349
+
     def over(self, age: float) -> float:
         """Probability that a job is over by an age."""
         i = bisect_right(self.ages, age)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
 from jobkit_async.polling.durations import Durations, Life
 from jobkit_async.polling.inspection import Grid
+from jobkit_async.polling.progress import Progress
 from jobkit_async.polling.record import Record
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Sighting
@@ -26,9 +28,9 @@ SCANNED: Final = 10_000
 """Jobs among which those that run are sought."""
 SAMPLE: Final = 256
 """Jobs that stand for all where there are more."""
-CROWD: Final = 128
+CROWD: Final = 64
 """Jobs that stand for all in a decision on all of them."""
-STEPS: Final = 24
+STEPS: Final = 48
 """Delays that such a decision looks at."""
 VAGUE: Final = 0.1
 """Share of a running time by which the start may be misjudged, and still be of use."""
@@ -50,13 +52,20 @@ class Outlook:
         self._polling = polling
         self._population = population
         self.durations = Durations()
+        self.progress = Progress()
         self.all_seen_at = -math.inf
         """Loop time of the last look that would have shown the end of any job."""
 
     # -- learning
 
     def ended(
-        self, record: Record[Any], sighting: Sighting[Any], alive_at: float | None, now: float
+        self,
+        record: Record[Any],
+        sighting: Sighting[Any],
+        alive_at: float | None,
+        now: float,
+        *,
+        before: Sighting[Any] | None = None,
     ) -> None:
         """Learn from a job's end.
 
@@ -65,6 +74,7 @@ class Outlook:
             sighting: The observation of its end, just taken in.
             alive_at: Loop time as of which it was last known to be on its way, if ever.
             now: Loop time.
+            before: The observation before, at ``alive_at``.
         """
         if sighting.state is JobState.CANCELLED or record.seen_at is None:
             return  # how long it would have lasted is not known
@@ -76,6 +86,14 @@ class Outlook:
             record.seen_at,
             now,
         )
+        if before is not None and before.progress is not None and alive_at is not None:
+            begun = record.started if record.started is not None else record.born
+            lasted = _between(sighting.created_at, sighting.ended_at)
+            if begun is not None and record.born is not None:
+                # Where the service does not tell the end, it lies between the last two looks.
+                exact = lasted is not None and not record.touched_at
+                end = record.born + (lasted or 0.0) if exact else 0.5 * (alive_at + record.seen_at)
+                self.progress.ended(record.kind, alive_at - begun, before.progress, end - alive_at)
         ran = _between(sighting.started_at, sighting.ended_at)
         if ran is not None:
             self._learn((record.kind, _RUN), None, ran, alive_at, record.seen_at, now)
@@ -112,11 +130,29 @@ class Outlook:
             price: How many seconds of delay another look is worth.
         """
         kind, age = self._life(record, now)
+        foretold = self._foretold(record, now)
         if age is None:
-            return None
+            return None if foretold is None else self.progress.gap(*foretold, price)
         plan = self.durations.inspection(kind, price, lambda: self._running(kind))
         at = plan.next_look(age) if plan is not None else None
+        if foretold is not None:
+            grid = self.durations.grid(kind, lambda: self._running(kind))
+            if at is None or grid is None or foretold[1] < grid.spread(age):
+                return self.progress.gap(*foretold, price)
         return None if at is None else at - age
+
+    def _foretold(self, record: Record[Any], now: float) -> tuple[float, float] | None:
+        """What the progress that was just seen tells of the seconds left, and its spread."""
+        newest = record.newest
+        begun = record.started if record.started is not None else record.born
+        if newest is None or newest.progress is None or begun is None or not record.dated:
+            return None
+        seen_at = record.seen_at if record.seen_at is not None else now
+        found = self.progress.left(record.kind, seen_at - begun, newest.progress)
+        if found is None:
+            return None
+        left = found[0] - (now - seen_at)
+        return (left, found[1]) if left > 0.25 * found[0] else None  # seen too long ago
 
     def gap_of_all(
         self, records: Collection[Record[Any]], now: float, price: float
@@ -124,37 +160,51 @@ class Outlook:
         """Seconds to the best next look that shows all of some jobs; None where nothing is known.
 
         The best rate of looks is the square root of the rate at which the jobs end; the next is due
-        once that has summed up to one look.
+        once that has summed up to one look, or the delay that may have come up to the price of one.
         """
         step = 1 + (len(records) - 1) // CROWD
-        crowd = [self._ends(record, now) for record in islice(records, 0, None, step)]
-        if all(grid is None for grid, _, _ in crowd):
+        crowd = [self._chance(record, now) for record in islice(records, 0, None, step)]
+        if all(chance is None for chance in crowd):
             return None
+        ages = [now - (record.born or now) for record in islice(records, 0, None, step)]
+        chances = [
+            partial(_cold, max(self._polling.min_interval, age)) if chance is None else chance
+            for chance, age in zip(crowd, ages, strict=True)
+        ]
         share = len(records) / len(crowd)
         longest = self._polling.max_interval
         shortest = min(self._polling.min_interval, longest)
+        if longest <= shortest:
+            return longest
         ratio = (longest / shortest) ** (1.0 / STEPS)
-        looks, ends, before = 0.0, 0.0, 0.0
+        looks, ends, waste, before = 0.0, 0.0, 0.0, 0.0
         for i in range(STEPS + 1):
-            delay = shortest * ratio**i
-            ended = share * sum(_ends_within(*job, delay) for job in crowd)
+            delay = shortest * math.pow(ratio, i)
+            ended = share * sum(chance(delay) for chance in chances)
             rate = math.sqrt(max(ended - ends, 0.0) / (delay - before) / (2.0 * price))
             more = rate * (delay - before)
-            if looks + more >= 1.0:
-                return before + (1.0 - looks) / rate
-            looks, ends, before = looks + more, ended, delay
+            wasted = 0.5 * (ends + ended) * (delay - before)
+            parts = [
+                (1.0 - looks) / more if looks + more >= 1.0 else 1.0,
+                (price - waste) / wasted if waste + wasted >= price else 1.0,
+            ]
+            if min(parts) < 1.0:
+                return before + min(parts) * (delay - before)
+            looks, ends, waste, before = looks + more, ended, waste + wasted, delay
         return longest
 
-    def _ends(self, record: Record[Any], now: float) -> tuple[Grid | None, float, float]:
-        """The law for a job, its age, and its chance to get to that age."""
+    def _chance(self, record: Record[Any], now: float) -> Callable[[float], float] | None:
+        """The chance that a job ends within some seconds; None where nothing is known of it."""
         kind, age = self._life(record, now)
-        if age is None:
-            return None, max(self._polling.min_interval, now - (record.born or now)), 1.0
-        grid = self.durations.grid(kind, lambda: self._running(kind))
-        left = 1.0 - grid.over(age) if grid is not None else 1.0
-        if left < 1e-9:
-            grid = None  # it is older than all that was ever seen
-        return grid, max(age, self._polling.min_interval), left
+        foretold = self._foretold(record, now)
+        grid = None
+        if age is not None:
+            grid = self.durations.grid(kind, lambda: self._running(kind))
+        if foretold is not None and (age is None or grid is None or foretold[1] < grid.spread(age)):
+            return partial(_by_progress, *foretold)
+        if age is None or grid is None or grid.over(age) > 1.0 - 1e-9:
+            return None  # of no known kind, or older than all that was ever seen
+        return partial(_by_law, grid, age)
 
     def _life(self, record: Record[Any], now: float) -> tuple[Kind, float | None]:
         """Whose law a job follows, and its age by that; no age where it is not known."""
@@ -193,8 +243,14 @@ def _between(start: datetime | None, end: datetime | None) -> float | None:
     return seconds if seconds > 0.0 else None
 
 
-def _ends_within(grid: Grid | None, age: float, left: float, delay: float) -> float:
-    """Chance that a job of an age ends within a delay; by the cold rule where there is no law."""
-    if grid is None:
-        return math.log1p(delay / age)
-    return (grid.over(age + delay) - (1.0 - left)) / left
+def _cold(age: float, delay: float) -> float:
+    return math.log1p(delay / age)
+
+
+def _by_law(grid: Grid, age: float, delay: float) -> float:
+    over = grid.over(age)
+    return (grid.over(age + delay) - over) / (1.0 - over)
+
+
+def _by_progress(left: float, spread: float, delay: float) -> float:
+    return 0.5 * math.erfc(-math.log(delay / left) / spread * math.sqrt(0.5))

@@ -9,7 +9,6 @@ else being known of it), asking is best done ``1 / sqrt(2 c t)`` times a second,
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
 import random
 from collections.abc import Callable
@@ -162,6 +161,12 @@ class Polling:
         return min(gap, self.max_interval)
 
 
+_Plan = tuple[float, Any, float]
+"""When a job is due, the job, and the gap before that; the same object in the dict and the heap."""
+_UNPLANNED: Final[_Plan] = (math.inf, None, 0.0)
+"""A job that was taken, or that has no time of its own since all are due together."""
+
+
 class Schedule:
     """Which jobs are due when.
 
@@ -182,9 +187,8 @@ class Schedule:
         self._not_before = -math.inf
         self._batch = batch
         self._rng = rng
-        self._due: dict[Any, tuple[float, float]] = {}  # key -> (due, gap)
-        self._heap: list[tuple[float, int, Any]] = []
-        self._order = itertools.count()
+        self._due: dict[Any, _Plan] = {}
+        self._heap: list[_Plan] = []
         self._tick = math.inf
         self._gate = -math.inf
 
@@ -206,7 +210,11 @@ class Schedule:
     def add(self, key: Any, at: float) -> None:
         """Have a job looked at, at this loop time at the latest."""
         self._not_before = min(self._not_before, at)
-        self._plan(key, min(at, self._due.get(key, (math.inf, 0.0))[0]), 0.0)
+        if self._batch is None:
+            self._due[key] = _UNPLANNED
+            self._tick = min(self._tick, at)
+        elif self._due.get(key, _UNPLANNED)[0] > at:
+            self._plan(key, at, 0.0)
 
     def looked(self, key: Any, at: float, gap: float) -> None:
         """Plan the next look at a job that was taken, unless it was hurried meanwhile.
@@ -216,7 +224,7 @@ class Schedule:
             at: Loop time of the next look.
             gap: How far that is from this one; a part of it may be cut off.
         """
-        if self._due.get(key, (0.0, 0.0))[0] == math.inf:
+        if self._due.get(key) is _UNPLANNED:
             self._plan(key, at, gap)
 
     def looked_at_all(self, at: float) -> None:
@@ -224,11 +232,8 @@ class Schedule:
         self._tick = min(self._tick, at)
 
     def _plan(self, key: Any, at: float, gap: float) -> None:
-        self._due[key] = (at, gap)
-        if self._batch is None:
-            self._tick = min(self._tick, at)
-        else:
-            heapq.heappush(self._heap, (at, next(self._order), key))
+        plan = self._due[key] = (at, key, gap)
+        heapq.heappush(self._heap, plan)
 
     def discard(self, key: Any) -> None:
         """Forget a job."""
@@ -263,59 +268,46 @@ class Schedule:
         """
         if self._batch is None:
             self._tick = math.inf
-            for key in self._due:
-                self._due[key] = (math.inf, 0.0)
             return None
         self._not_before = -math.inf
-        popped: set[Any] = set()
-        due = self._pop(popped, lambda at, gap, _: at <= now + SLACK * gap)
+        due = self._pop(lambda at, gap, _: at <= now + SLACK * gap)
         seats = -len(due) % self._batch
-        others = self._pop(popped, lambda _at, _gap, count: count < CANDIDATES * seats)
-        others.sort(key=lambda entry: self._ripeness(entry[2], now), reverse=True)
-        for entry in others[seats:]:
-            heapq.heappush(self._heap, entry)
+        others = self._pop(lambda _at, _gap, count: count < CANDIDATES * seats)
+        others.sort(key=lambda plan: _ripeness(plan, now), reverse=True)
+        for plan in others[seats:]:
+            heapq.heappush(self._heap, plan)
         taken = [*due, *others[:seats]]
         if self._polling.policy is None:
             # The last request, which may have free seats, is left out where it is not worth it.
-            taken.sort(key=lambda entry: self._ripeness(entry[2], now), reverse=True)
+            taken.sort(key=lambda plan: _ripeness(plan, now), reverse=True)
             full = len(due) // self._batch * self._batch
             last = taken[full:]
-            until = self._worth_it_at([entry[2] for entry in last], now)
+            until = self._worth_it_at(last, now)
             if until > now:
                 self._not_before = until
-                for entry in last:
-                    heapq.heappush(self._heap, entry)
+                for plan in last:
+                    heapq.heappush(self._heap, plan)
                 taken = taken[:full]
-        for _, _, key in taken:
-            self._due[key] = (math.inf, 0.0)
-        return [key for _, _, key in taken]
+        for _, key, _ in taken:
+            self._due[key] = _UNPLANNED
+        return [key for _, key, _ in taken]
 
-    def _pop(
-        self, before: set[Any], wanted: Callable[[float, float, int], bool]
-    ) -> list[tuple[float, int, Any]]:
-        """Take entries off the heap while they are wanted, by when, their gap and their number."""
-        popped: list[tuple[float, int, Any]] = []
+    def _pop(self, wanted: Callable[[float, float, int], bool]) -> list[_Plan]:
+        """Take plans off the heap while they are wanted, by when, their gap and their number."""
+        popped: list[_Plan] = []
         while self._heap:
-            at, _, key = self._heap[0]
-            if key not in before and self._holds(self._heap[0]):
-                if not wanted(at, self._due[key][1], len(popped)):
+            plan = self._heap[0]
+            if self._holds(plan):
+                if not wanted(plan[0], plan[2], len(popped)):
                     break
-                popped.append(heapq.heappop(self._heap))
-                before.add(key)
-            else:
-                heapq.heappop(self._heap)
+                popped.append(plan)
+            heapq.heappop(self._heap)
         return popped
 
-    def _ripeness(self, key: Any, now: float) -> float:
-        """How much of the time to its next look a job has waited."""
-        at, gap = self._due[key]
-        return 1.0 if gap <= 0.0 else max(0.0, 1.0 - (at - now) / gap)
-
-    def _worth_it_at(self, keys: list[Any], now: float) -> float:
+    def _worth_it_at(self, plans: list[_Plan], now: float) -> float:
         """Loop time from which on a look at these jobs is worth a request."""
         squares, products, sum_, latest = 0.0, 0.0, 0.0, math.inf
-        for key in keys:
-            at, gap = self._due[key]
+        for at, _, gap in plans:
             if gap <= 0.0:
                 return now  # somebody asked for a look
             waited = gap - (at - now)
@@ -325,12 +317,17 @@ class Schedule:
             latest = min(latest, at + gap)
         worth = float(min(len(self._due), self._batch or 1))
         missing = worth - sum_
-        if not keys or missing <= 1e-6 * worth:
+        if not plans or missing <= 1e-6 * worth:
             return now
         delay = (math.sqrt(products * products + squares * missing) - products) / squares
         return min(now + delay, max(latest, now))
 
-    def _holds(self, entry: tuple[float, int, Any]) -> bool:
-        """Whether a heap entry is still what is planned for its job."""
-        planned = self._due.get(entry[2])
-        return planned is not None and planned[0] == entry[0]
+    def _holds(self, plan: _Plan) -> bool:
+        """Whether what the heap has is still what is planned for its job."""
+        return self._due.get(plan[1]) is plan
+
+
+def _ripeness(plan: _Plan, now: float) -> float:
+    """How much of the time to its next look a job has waited."""
+    at, _, gap = plan
+    return 1.0 if gap <= 0.0 else max(0.0, 1.0 - (at - now) / gap)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import heapq
 import itertools
 import logging
 import random
@@ -17,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 from jobkit_async.errors import NotFound, RateLimited, ServerError
+from jobkit_async.polling.deadlines import Deadlines
 from jobkit_async.polling.outlook import Outlook
 from jobkit_async.polling.pace import Pace
 from jobkit_async.polling.record import Record
@@ -74,10 +74,10 @@ class Tracker(Generic[DataT]):
         self._entries: dict[Key, Entry[DataT]] = {}
         self._outlook = Outlook(polling, self._population)
         self._pace = Pace(self._schedule, polling, source.batch, self._outlook)
-        self._deadlines: list[tuple[float, int, Watch[DataT]]] = []
+        self._deadlines: Deadlines[DataT] = Deadlines()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self._odd_words: set[str] = set()
-        self._stale = 0
-        self._order = itertools.count()
         self._round_trip = 0.0
         self._task: asyncio.Task[None] | None = None
         self._bell: asyncio.Future[None] | None = None
@@ -113,17 +113,16 @@ class Tracker(Generic[DataT]):
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
+        once = timeout == 0
         watch = Watch(
             record,
             notify,
             keep_input=keep_input,
             on_update=on_update,
-            once_after=now if timeout == 0 else None,
+            once_after=now if once else None,
         )
         if self._closed:
-            watch.timer = loop.call_later(
-                0, self._end, watch, Verdict(VerdictKind.CLOSED, record.newest)
-            )
+            loop.call_soon(self._end, watch, Verdict(VerdictKind.CLOSED, record.newest))
             return watch
         entry = self._entries.get(record.key)
         if entry is None:
@@ -131,17 +130,16 @@ class Tracker(Generic[DataT]):
                 record.born = now
             # First of all, so that a policy that raises leaves nothing behind.
             at = now
-            if on_update is None:  # who follows the way is told at once where the job stands
+            if on_update is None and not once:  # the others are told at once where the job stands
                 at = self._pace.first_look(record, now, len(self._entries))
             entry = self._entries[record.key] = Entry(record)
             self._schedule.add(record.key, at)
-        elif on_update is not None or record.alive_at is None:
+        elif on_update is not None or once or record.alive_at is None:
             self._schedule.add(record.key, now)  # it has something to tell the newcomer
-        entry.watches[watch] = None
+        entry.add(watch)
         if timeout is not None:
-            ends_at = now + (timeout or LONGEST_LOOK)
-            watch.timer = loop.call_at(ends_at, self._expire, watch)
-            heapq.heappush(self._deadlines, (now + timeout, next(self._order), watch))
+            self._deadlines.add(watch, now + (timeout or LONGEST_LOOK), last_look=not once)
+            self._arm()
         self._ring()
         return watch
 
@@ -150,21 +148,16 @@ class Tracker(Generic[DataT]):
         if watch.over:
             return
         watch.over = True
-        if watch.timer is not None:
-            watch.timer.cancel()
-            watch.timer = None
-            self._stale += 1
-            if self._stale > 64 and 2 * self._stale > len(self._deadlines):
-                self._deadlines = [entry for entry in self._deadlines if not entry[2].over]
-                heapq.heapify(self._deadlines)
-                self._stale = 0
+        self._deadlines.discard(watch)
         entry = self._entries.get(watch.record.key)
-        if entry is not None and watch in entry.watches:
-            del entry.watches[watch]
-            if not entry.watches:
+        if entry is not None:
+            entry.discard(watch)
+            if entry.abandoned:
                 del self._entries[watch.record.key]
                 self._schedule.discard(watch.record.key)
                 if not self._entries:
+                    self._deadlines.clear()
+                    self._arm()
                     self._ring()
 
     def look_soon(self, key: Key) -> None:
@@ -179,11 +172,21 @@ class Tracker(Generic[DataT]):
     async def aclose(self) -> None:
         """End all waits with ``CLOSED``, and the loop."""
         self._closed = True
-        for entry in list(self._entries.values()):
-            self._decide(entry, Verdict(VerdictKind.CLOSED, entry.record.newest))
+        try:
+            while len(self._entries) > SLICE:
+                self._close(SLICE)
+                await asyncio.sleep(0)
+        finally:  # the rest at once, also if this is cancelled: nobody is left hanging
+            self._close(len(self._entries))
+            if self._task is not None:
+                self._task.cancel()
         if self._task is not None:
-            self._task.cancel()
             await asyncio.wait([self._task])
+
+    def _close(self, most: int) -> None:
+        """End the waits for so many jobs with ``CLOSED``."""
+        for entry in list(itertools.islice(self._entries.values(), most)):
+            self._decide(entry, Verdict(VerdictKind.CLOSED, entry.record.newest))
 
     # -- the loop
 
@@ -198,19 +201,31 @@ class Tracker(Generic[DataT]):
             self._bell.set_result(None)
 
     async def _run(self) -> None:
-        # A first breath, so that waits that begin together are looked at together.
-        await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
         while self._entries:
+            await self._breathe()
             now = loop.time()
             soon = now + TICK
-            while self._next_last_look() <= soon:
-                self._schedule.add(heapq.heappop(self._deadlines)[2].record.key, now)
+            lead = min(LAST_LOOK, 2.0 * max(SHORTEST_TRIP, self._round_trip))
+            while due := self._deadlines.last_looks(soon, lead, SLICE):
+                for watch in due:
+                    self._schedule.add(watch.record.key, now)
+                if len(due) == SLICE:
+                    await asyncio.sleep(0)
+            if not self._entries:
+                break  # they went in the meantime, when there was no bell to ring
             wake = self._schedule.wake()
             if wake > soon:
-                await self._sleep(loop, min(wake, self._next_last_look()))
+                await self._sleep(loop, min(wake, self._deadlines.next_last_look(lead)))
             else:
                 await self._look(loop, now, self._schedule.take(soon))
+
+    async def _breathe(self) -> None:
+        """Let jobs come while they do, so that waits that begin together are looked at together."""
+        crowd = 0
+        while len(self._entries) > crowd:
+            crowd = len(self._entries)
+            await asyncio.sleep(0)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """The loop is over: because nobody waits, or because it broke or was cancelled."""
@@ -220,8 +235,6 @@ class Tracker(Generic[DataT]):
             self._broken(error)
         elif self._entries:
             self._ring()
-        if not self._entries:
-            self._deadlines.clear()
 
     async def _sleep(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
         self._bell = bell = loop.create_future()
@@ -232,15 +245,6 @@ class Tracker(Generic[DataT]):
             self._bell = None
             if timer is not None:
                 timer.cancel()
-
-    def _next_last_look(self) -> float:
-        """Loop time at which the next last look before a deadline is to leave."""
-        while self._deadlines and self._deadlines[0][2].over:
-            heapq.heappop(self._deadlines)
-        if not self._deadlines:
-            return float("inf")
-        trip = max(SHORTEST_TRIP, self._round_trip)
-        return self._deadlines[0][0] - min(LAST_LOOK, 2.0 * trip)
 
     async def _look(
         self, loop: asyncio.AbstractEventLoop, asked_at: float, keys: list[Key] | None
@@ -262,12 +266,16 @@ class Tracker(Generic[DataT]):
                 self._outlook.all_seen_at = asked_at
             skipped = await self._take(loop, asked_at, asks, observed)
             self._pace.spend(loop.time(), observed.cost)
+        if not self._entries:
+            return
         now = loop.time()
-        for key, entry in asks.items():
+        for count, (key, entry) in enumerate(asks.items(), 1):
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
             if key in skipped:
                 continue
             entry.looks += 1
-            for watch in list(entry.watches):
+            for watch in entry.watches:
                 if watch.once_after is not None and watch.once_after <= asked_at:
                     self._end(watch, entry.timeout())
         rest = [entry for key, entry in asks.items() if self._entries.get(key) is entry]
@@ -315,9 +323,10 @@ class Tracker(Generic[DataT]):
     ) -> list[Key]:
         """Take sightings in; returns the jobs whose end was seen without a snapshot."""
         ended: list[Key] = []
+        now = loop.time()  # the same for all, which by it are known to have been seen together
         for count, (key, sighting) in enumerate(seen.items(), 1):
             entry = self._entries.get(key) if key in asks else None
-            if entry is not None and self._saw(entry, sighting, asked_at, loop.time()):
+            if entry is not None and self._saw(entry, sighting, asked_at, now):
                 ended.append(key)
             if count % SLICE == 0:
                 await asyncio.sleep(0)
@@ -331,14 +340,15 @@ class Tracker(Generic[DataT]):
         results: Mapping[Key, Sighting[DataT] | Exception],
     ) -> None:
         failures: dict[Key, Exception] = {}
+        now = loop.time()  # the same for all, as above
         for count, (key, result) in enumerate(results.items(), 1):
             entry = self._entries.get(key) if key in asks else None
             if entry is None:
                 continue
             if isinstance(result, Sighting):
-                self._saw(entry, result, asked_at, loop.time())
+                self._saw(entry, result, asked_at, now)
             elif isinstance(result, NotFound):
-                self._decide(entry, entry.missed(loop.time(), self._polling))
+                self._decide(entry, entry.missed(now, self._polling))
             else:
                 failures[key] = result
             if count % SLICE == 0:
@@ -371,7 +381,7 @@ class Tracker(Generic[DataT]):
         known = record.newest
         counted = record.observe(sighting, asked_at=asked_at, now=now)
         if counted is None:
-            entry.failures = entry.misses = entry.refusals = 0
+            entry.answered()
             return False
         if not record.dated and counted.created_at is not None:
             record.set_created(counted.created_at.timestamp(), self._service_time(now), now)
@@ -379,7 +389,7 @@ class Tracker(Generic[DataT]):
             record.set_started(counted.started_at.timestamp(), self._service_time(now), now)
         is_new = known is None or not known.state.ended or known.data is None
         if is_new and counted.state.ended and counted.data is not None:
-            self._outlook.ended(record, counted, entry.was_alive_at, now)
+            self._outlook.ended(record, counted, entry.was_alive_at, now, before=known)
         self._tell(entry, counted, now)
         return counted.state.ended and counted.data is None
 
@@ -395,7 +405,7 @@ class Tracker(Generic[DataT]):
             if len(self._odd_words) < ODD_WORDS:
                 self._odd_words.add(counted.raw_status)
             _log.warning("unknown job status %r", counted.raw_status)
-        for watch in list(entry.watches):
+        for watch in entry.watches:
             if watch.on_update is not None and watch.is_news(counted):
                 _call(watch.on_update, counted)
         self._decide(entry, entry.saw(counted, now, self._polling))
@@ -404,7 +414,7 @@ class Tracker(Generic[DataT]):
         """Tell everybody who waits for a job, but for those who wait on while it needs input."""
         if verdict is None:
             return
-        for watch in list(entry.watches):
+        for watch in entry.watches:
             if not (watch.keep_input and verdict.kind is VerdictKind.NEEDS_INPUT):
                 self._end(watch, verdict)
 
@@ -413,10 +423,28 @@ class Tracker(Generic[DataT]):
             self.unwatch(watch)
             _call(watch.notify, verdict)
 
-    def _expire(self, watch: Watch[DataT]) -> None:
-        entry = self._entries.get(watch.record.key)
-        if entry is not None:
-            self._end(watch, entry.timeout())
+    def _arm(self) -> None:
+        """Set the timer, which all deadlines share, to the next of them."""
+        ends_at = self._deadlines.next_end()
+        if self._alarm is not None:
+            if self._alarm_at <= ends_at < float("inf"):
+                return  # one that rings for nothing is cheaper than another one each time
+            self._alarm.cancel()
+            self._alarm = None
+        if ends_at < float("inf"):
+            loop = asyncio.get_running_loop()
+            self._alarm, self._alarm_at = loop.call_at(ends_at, self._expire), ends_at
+
+    def _expire(self) -> None:
+        """The timer has rung: end some of the waits whose time is over, and set it again."""
+        self._alarm = None
+        # A timer may be early by a tick of the loop's clock, and what it was set for is due.
+        now = max(self._alarm_at, asyncio.get_running_loop().time())
+        for watch in self._deadlines.take_over(now, SLICE):
+            entry = self._entries.get(watch.record.key)
+            if entry is not None:
+                self._end(watch, entry.timeout())
+        self._arm()
 
     def _broken(self, error: BaseException) -> None:
         """The loop itself broke, or was cancelled by others: nobody is left hanging."""

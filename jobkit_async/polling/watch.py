@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
@@ -69,13 +68,13 @@ class Watch(Generic[DataT]):
 
     __slots__ = (
         "_told",
+        "ends_at",
         "keep_input",
         "notify",
         "on_update",
         "once_after",
         "over",
         "record",
-        "timer",
     )
 
     def __init__(
@@ -93,7 +92,8 @@ class Watch(Generic[DataT]):
         self.on_update = on_update
         self.once_after = once_after
         self.over = False
-        self.timer: asyncio.TimerHandle | None = None
+        self.ends_at: float | None = None
+        """Loop time of its deadline while it has one."""
         self._told: tuple[Any, ...] | None = None
 
     def is_news(self, sighting: Sighting[DataT]) -> bool:
@@ -105,7 +105,38 @@ class Watch(Generic[DataT]):
         return True
 
 
-@attrs.define(eq=False)
+@attrs.frozen(kw_only=True, eq=False)
+class _Trouble:
+    """What has gone wrong in the looks at one job.
+
+    Attributes:
+        failures: Looks in a row that failed.
+        failing_since: Loop time of the first of them.
+        refusals: Answers in a row of the kind "not allowed".
+        misses: Looks in a row in which the service did not know the job.
+        missing_since: Loop time of the first of them.
+        odd_word: The status word that is not known, or None.
+        odd_since: Loop time at which it was first seen.
+        problem: The last of it in words.
+        cause: The error behind that, or None.
+    """
+
+    failures: int = 0
+    failing_since: float = 0.0
+    refusals: int = 0
+    misses: int = 0
+    missing_since: float = 0.0
+    odd_word: str | None = None
+    odd_since: float = 0.0
+    problem: str = ""
+    cause: Exception | None = None
+
+
+_NO_TROUBLE: Final = _Trouble()
+"""Shared by all jobs that nothing is wrong with, which most are."""
+
+
+@attrs.define(eq=False, weakref_slot=False)
 class Entry(Generic[DataT]):
     """A job that is waited for, and what its looks have come to so far.
 
@@ -113,19 +144,45 @@ class Entry(Generic[DataT]):
     """
 
     record: Record[DataT]
-    watches: dict[Watch[DataT], None] = attrs.field(factory=dict)
+    # Most jobs have one waiter: a dict for that one would take more memory than all the rest.
+    _waiting: Watch[DataT] | dict[Watch[DataT], None] | None = attrs.field(
+        default=None, init=False, repr=False
+    )
     was_alive_at: float | None = None
     looks: int = 0
-    failures: int = 0
-    failing_since: float = 0.0
     tried_at: float = float("-inf")
-    misses: int = 0
-    missing_since: float = 0.0
-    trouble: str = ""
-    trouble_cause: Exception | None = None
-    odd_word: str | None = None
-    odd_since: float = 0.0
-    refusals: int = 0
+    _trouble: _Trouble = attrs.field(default=_NO_TROUBLE, init=False)
+
+    @property
+    def watches(self) -> tuple[Watch[DataT], ...]:
+        """Those who wait for the job, in the order in which they came."""
+        waiting = self._waiting
+        if waiting is None:
+            return ()
+        return (waiting,) if isinstance(waiting, Watch) else tuple(waiting)
+
+    def add(self, watch: Watch[DataT]) -> None:
+        """One more waits for the job."""
+        waiting = self._waiting
+        if waiting is None:
+            self._waiting = watch
+        elif isinstance(waiting, Watch):
+            self._waiting = {waiting: None, watch: None}
+        else:
+            waiting[watch] = None
+
+    def discard(self, watch: Watch[DataT]) -> None:
+        """One waits no more; can be repeated."""
+        waiting = self._waiting
+        if waiting is watch:
+            self._waiting = None
+        elif isinstance(waiting, dict):
+            waiting.pop(watch, None)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits for the job any more."""
+        return not self._waiting
 
     @property
     def seen_at(self) -> float | None:
@@ -138,25 +195,38 @@ class Entry(Generic[DataT]):
         return self.record.alive_at
 
     @property
+    def failures(self) -> int:
+        """Looks in a row that failed."""
+        return self._trouble.failures
+
+    @property
+    def misses(self) -> int:
+        """Looks in a row in which the service did not know the job."""
+        return self._trouble.misses
+
+    @property
     def detail(self) -> bool:
         """Whether somebody watches the way and not only the end."""
         return any(watch.on_update is not None for watch in self.watches)
 
     def timeout(self) -> Verdict[DataT]:
         """The verdict where the time is over first."""
-        newest = self.record.newest
-        return Verdict(VerdictKind.TIMEOUT, newest, self.trouble, self.trouble_cause)
+        trouble = self._trouble
+        return Verdict(VerdictKind.TIMEOUT, self.record.newest, trouble.problem, trouble.cause)
+
+    def answered(self) -> None:
+        """The service knows the job, and no more is to be learned from the answer."""
+        if self._trouble is not _NO_TROUBLE:
+            self._trouble = attrs.evolve(self._trouble, failures=0, misses=0, refusals=0)
 
     def saw(self, sighting: Sighting[DataT], now: float, polling: Polling) -> Verdict[DataT] | None:
         """The job was sighted; an end counts once its snapshot is there."""
         state = sighting.state
         if state.ended and sighting.data is None:
             return None  # its snapshot is yet to be read, and that may go on failing
-        self.failures = self.misses = self.refusals = 0
-        self.trouble, self.trouble_cause = "", None
         if state is JobState.UNKNOWN:
             return self._saw_odd_word(sighting, now, polling)
-        self.odd_word = None
+        self._trouble = _NO_TROUBLE
         if state is JobState.NEEDS_INPUT:
             return Verdict(VerdictKind.NEEDS_INPUT, sighting)
         return Verdict(_ENDS[state], sighting) if state.ended else None
@@ -164,10 +234,10 @@ class Entry(Generic[DataT]):
     def _saw_odd_word(
         self, sighting: Sighting[DataT], now: float, polling: Polling
     ) -> Verdict[DataT] | None:
-        word = sighting.raw_status
-        if self.odd_word != word:
-            self.odd_word, self.odd_since = word, now
-        lasted = now - self.odd_since
+        word, before = sighting.raw_status, self._trouble
+        since = before.odd_since if before.odd_word == word else now
+        self._trouble = _Trouble(odd_word=word, odd_since=since)
+        lasted = now - since
         if lasted < polling.unknown_after:
             return None
         problem = f"its status has been {word!r}, which this library does not know, "
@@ -175,17 +245,23 @@ class Entry(Generic[DataT]):
 
     def missed(self, now: float, polling: Polling) -> Verdict[DataT] | None:
         """The service does not know the job: grace first, then a verdict."""
-        self.failures = self.refusals = 0
+        self.record.alive_at = None  # nobody is to vouch for it
         if self.record.cancelled:
             return Verdict(VerdictKind.CANCELLED, self.record.gone())
-        if self.misses == 0:
-            self.missing_since = now
-        self.misses += 1
-        self.trouble = f"the service did not know it in the last looks ({self.misses})"
-        away = now - self.missing_since
-        if self.misses < LOST_LOOKS or away < polling.lost_after:
+        misses = self.misses + 1
+        since = self._trouble.missing_since if self.misses else now
+        self._trouble = attrs.evolve(
+            self._trouble,
+            failures=0,
+            refusals=0,
+            misses=misses,
+            missing_since=since,
+            problem=f"the service did not know it in the last looks ({misses})",
+        )
+        away = now - since
+        if misses < LOST_LOOKS or away < polling.lost_after:
             return None
-        problem = f"the service has not known it for {away:.0f} s ({self.misses} looks)"
+        problem = f"the service has not known it for {away:.0f} s ({misses} looks)"
         return Verdict(VerdictKind.LOST, self.record.newest, problem)
 
     def failed(self, error: Exception, now: float, polling: Polling) -> Verdict[DataT] | None:
@@ -193,16 +269,20 @@ class Entry(Generic[DataT]):
         newest = self.record.newest
         if isinstance(error, ClientClosed):
             return Verdict(VerdictKind.CLOSED, newest)
-        if self.failures == 0:
-            self.failing_since = now
-        self.failures += 1
-        self.trouble, self.trouble_cause = f"the last look failed: {error}", error
-        lasted = now - self.failing_since
+        failures = self.failures + 1
+        since = self._trouble.failing_since if self.failures else now
         refused = isinstance(error, Unauthorized | Forbidden)
-        self.refusals = self.refusals + 1 if refused else 0
-        if self.refusals < REFUSALS and (
-            self.failures < FAILURES or lasted < polling.give_up_after
-        ):
+        refusals = self._trouble.refusals + 1 if refused else 0
+        self._trouble = attrs.evolve(
+            self._trouble,
+            failures=failures,
+            failing_since=since,
+            refusals=refusals,
+            problem=f"the last look failed: {error}",
+            cause=error,
+        )
+        lasted = now - since
+        if refusals < REFUSALS and (failures < FAILURES or lasted < polling.give_up_after):
             return None
-        problem = f"{self.failures} looks in a row failed, over {lasted:.0f} s: {error}"
+        problem = f"{failures} looks in a row failed, over {lasted:.0f} s: {error}"
         return Verdict(VerdictKind.GAVE_UP, newest, problem, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -42,6 +43,10 @@ _log = logging.getLogger("jobkit_async.transport")
 
 CONNECT_TIMEOUT: Final = 15.0
 """The most seconds that it may take to connect."""
+CHUNK: Final = 1 << 18
+"""The most bytes of a body that are taken at once, however many have been unpacked."""
+BREATH: Final = 1 << 20
+"""Bytes of a body that are taken in before the event loop gets its turn."""
 
 _FOREIGN: Final = (aiohttp.ClientError, OSError, EOFError)
 """What aiohttp raises when something went wrong on the way; anything else is raised as it is."""
@@ -66,8 +71,8 @@ class Reply:
         return self._response.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, decompressed, in chunks as they come."""
-        chunks = self._response.content.iter_any()
+        """The body, decompressed, in chunks as they come, of :data:`CHUNK` bytes at the most."""
+        chunks = self._response.content.iter_chunked(CHUNK)
         while True:
             chunk: bytes | BaseException | None
             try:
@@ -205,12 +210,16 @@ class Transport:
             AnswerTooLarge: The body exceeds the request's limit.
         """
         reply = await self.stream(request, headers, timeout=timeout)
-        body = bytearray()
+        body = io.BytesIO()  # whose value is not copied once more, unlike that of a bytearray
+        size, breath = 0, BREATH
         cut: str | None = None
         try:
             async for chunk in reply.chunks():
-                body += chunk
-                if len(body) > request.limit:
+                size += body.write(chunk)
+                if size >= breath:
+                    breath = size + BREATH
+                    await asyncio.sleep(0)  # chunks that are there already come without a pause
+                if size > request.limit:
                     raise AnswerTooLarge(
                         f"it is larger than {request.limit >> 20} MiB",
                         operation=request.operation,
@@ -222,7 +231,7 @@ class Transport:
             cut = "it was cut off"
         finally:
             reply.close()
-        return Answer(reply.status, reply.headers, bytes(body), cut)
+        return Answer(reply.status, reply.headers, body.getvalue(), cut)
 
     async def stream(
         self,

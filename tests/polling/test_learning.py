@@ -155,6 +155,16 @@ async def test_the_intervals_bound_what_was_learned(shop: Callable[..., Shop]) -
     assert (await place.looks(place.begin(60.0)))[0] == pytest.approx(20.0, rel=0.011)
 
 
+@pytest.mark.parametrize("jobs", [1, 3])
+async def test_intervals_that_leave_no_choice(shop: Callable[..., Shop], jobs: int) -> None:
+    place = shop(polling=Polling(min_interval=7.0, max_interval=7.0))
+    await place.learn(20)
+    place.service.looks.clear()
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(*(place.begin(60.0).wait() for _ in range(jobs)))
+    assert {look - began for look in place.service.times} == {7.0 * k for k in range(1, 10)}
+
+
 async def test_a_job_that_outlasts_all_is_asked_as_if_nothing_were_known(
     shop: Callable[..., Shop],
 ) -> None:
@@ -200,6 +210,70 @@ async def test_many_jobs_that_one_look_shows_are_looked_at_as_they_end(
     looks = [look - began for look in place.service.times]
     assert not [look for look in looks if look < 50.0]
     assert 4 <= len(looks) <= 40
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+async def test_jobs_of_a_short_mode_are_not_left_until_the_long_one(
+    shop: Callable[..., Shop], jobs: int
+) -> None:
+    place = shop()
+    rng = random.Random(4)
+    for k in range(40):
+        await place.begin(rng.gauss(300.0, 15.0) if k % 2 else rng.gauss(5.0, 0.5)).wait()
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(*(place.begin(5.0).wait() for _ in range(jobs)))
+    assert asyncio.get_running_loop().time() - began < 12.0
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+async def test_progress_sharpens_the_estimate(
+    memory: Any, see: Callable[..., Any], jobs: int
+) -> None:
+    # Jobs last from ten seconds to an hour, and each tells evenly how far it is.
+    rng = random.Random(6)
+    service = memory(polling=FREE, batch=None)
+
+    def begin(key: str, seconds: float, *, tells: bool) -> Any:
+        now = asyncio.get_running_loop().time()
+        scenes = [
+            (
+                part * seconds,
+                see(JobState.RUNNING, kind=str(tells), progress=part if tells else None),
+            )
+            for part in (k / 100.0 for k in range(100))
+        ]
+        dates = {"created_at": at(now), "ended_at": at(now + seconds)}
+        over = see(JobState.SUCCEEDED, kind=str(tells), data="over", final=True, **dates)
+        job = service.script(key, *scenes, (seconds, over))
+        job._record.observe(scenes[0][1], asked_at=now, now=now)
+        job._record.born, job._record.dated = now, True
+        return job
+
+    async def looks_and_delay(*, tells: bool) -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        looks, late, count = 0, 0.0, 0
+        for k in range(60):
+            lasting = [10.0 * 360.0 ** rng.random() for _ in range(jobs)]
+            began, before = loop.time(), len(service.looks)
+
+            async def delay(number: int, seconds: float, began: float, k: int = k) -> float:
+                await begin(f"{tells} {k} {number}", seconds, tells=tells).wait()
+                return loop.time() - began - seconds
+
+            delays = [delay(number, seconds, began) for number, seconds in enumerate(lasting)]
+            found = await asyncio.gather(*delays)
+            if k >= 30:
+                looks, late, count = (
+                    looks + len(service.looks) - before,
+                    late + sum(found),
+                    count + 1,
+                )
+        return looks / count, late / count
+
+    silent_looks, silent_late = await looks_and_delay(tells=False)
+    looks, late = await looks_and_delay(tells=True)
+    # What both cost together, a look being worth five seconds.
+    assert 5.0 * looks + late < 0.7 * (5.0 * silent_looks + silent_late)
 
 
 class TestWorth:

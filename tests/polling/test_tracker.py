@@ -295,7 +295,7 @@ class TestLeaving:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert idle(service)
-        assert service._tracker._deadlines == []
+        assert len(service._tracker._deadlines) == 0
         looks = len(service.looks)
         await asyncio.sleep(1000.0)
         assert len(service.looks) == looks

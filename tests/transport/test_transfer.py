@@ -294,7 +294,7 @@ def text_file(path: Path) -> Iterator[Any]:
         "a\x00b/c",
         Path(__file__).parent,
     ],
-    ids=repr,
+    ids=lambda content: type(content).__name__,
 )
 async def test_what_cannot_be_uploaded(bsubio: Bsubio, content: Any) -> None:
     job = await bsubio.job()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Final
 
 import attrs
@@ -135,7 +136,8 @@ class EcotaxaSource:
             return Observed(missing=list(asks), cost=1 + len(asks))
         seen: dict[Key, Sighting[JobModel]] = {}
         failed: dict[Key, Exception] = {}
-        for count, raw in enumerate(codec.split(answer.body, operation="list_jobs"), 1):
+        slices = codec.split_slices(answer.body, operation="list_jobs")
+        for count, raw in enumerate(chain.from_iterable(slices), 1):
             row = _skim(raw)
             if row is not None and row.id in asks:
                 try:

@@ -245,7 +245,7 @@ class LeiaSource:
             parts = []
             for part, error in refused:
                 guessed = not any(self._records(key).scope_sure for key in part)
-                if guessed and isinstance(error, Forbidden | NotFound):
+                if guessed and isinstance(error, Forbidden):
                     look.missing.extend(part)  # through the listing, which needs no submitter
                 elif isinstance(error, NotFound) and (hopeless or len(part) == 1):
                     look.missing.extend(part)
