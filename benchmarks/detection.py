@@ -252,7 +252,7 @@ def _freeze(client: ServiceClient[Any, Any], kind: str, training: Sequence[float
     """Let a client know some finished jobs, and learn nothing more."""
     outlook = client._tracker._outlook
     outlook.durations = learned(training, (kind, "whole"))
-    outlook.ended = lambda *_: None  # type: ignore[method-assign]  # learning is frozen
+    outlook.ended = lambda *_, **__: None  # type: ignore[method-assign]  # learning is frozen
 
 
 async def _in_memory(

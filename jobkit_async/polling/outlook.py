@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import Any, Final
@@ -24,6 +24,8 @@ from jobkit_async.states import JobState
 
 __all__ = ["Outlook"]
 
+LONGEST: Final = 1e8
+"""Seconds beyond which a duration is none: a date that was not set stands for the year 1."""
 SCANNED: Final = 10_000
 """Jobs among which those that run are sought."""
 SAMPLE: Final = 256
@@ -239,8 +241,12 @@ def _between(start: datetime | None, end: datetime | None) -> float | None:
     """Seconds from one time of the service's clock to another; None where they make no sense."""
     if start is None or end is None:
         return None
-    seconds = (end - start).total_seconds()
-    return seconds if seconds > 0.0 else None
+    seconds = (_aware(end) - _aware(start)).total_seconds()
+    return seconds if 0.0 < seconds < LONGEST else None
+
+
+def _aware(date: datetime) -> datetime:
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
 
 
 def _cold(age: float, delay: float) -> float:

@@ -164,7 +164,7 @@ class Record(Generic[DataT]):
 
     def set_started(self, started: float, service_now: float | None, now: float) -> None:
         """Let the job's running time count from its start, as :meth:`set_created` does its age."""
-        if service_now is not None:
+        if service_now is not None and started > 0.0:  # a date that was not set is of the year 1
             self.started = now - max(0.0, service_now - started)
             self.start_spread = 0.0
 

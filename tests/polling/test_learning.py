@@ -338,3 +338,31 @@ class TestWorth:
         schedule = self.schedule(batch=50)
         self.fill(schedule, [(10.0, 10.0)] * jobs)
         assert sorted(schedule.take(10.0) or []) == list(range(jobs))
+
+
+class TestOddDates:
+    """Whatever a service dates its jobs with, waiting goes on and learns nothing odd."""
+
+    @pytest.mark.parametrize(
+        ("created", "ended"),
+        [
+            (datetime(1, 1, 1, tzinfo=UTC), at(0.0)),
+            (at(0.0), datetime(1, 1, 1, tzinfo=UTC)),
+            (datetime(2026, 1, 1), at(50.0)),  # noqa: DTZ001 - as some services write them
+            (at(50.0), at(0.0)),
+            (at(0.0), datetime(9999, 12, 31, tzinfo=UTC)),
+        ],
+        ids=["born in the year 1", "over in the year 1", "naive", "over before born", "far off"],
+    )
+    async def test_a_wait_ends_as_ever(
+        self, memory: Any, see: Callable[..., Any], created: datetime, ended: datetime
+    ) -> None:
+        service = memory(polling=FREE)
+        dates = {"created_at": created, "started_at": created, "ended_at": ended}
+        for k in range(12):
+            over = see(JobState.SUCCEEDED, kind="k", data="over", final=True, **dates)
+            running = see(JobState.RUNNING, kind="k", started_at=created)
+            job = service.script(str(k), (0.0, running), (60.0, over))
+            assert await job.wait(timeout=600.0) == "over"
+        grid = service._tracker._outlook.durations.grid(("k", "whole"), list)
+        assert grid is None or grid.median < 200.0
