@@ -35,7 +35,7 @@ JITTER: Final = 0.05
 """Gaps vary by this share to either side, so that processes do not fall into step."""
 SLACK: Final = 0.1
 """A job is taken along early if no more than this share of its gap is left."""
-LARGEST: Final = 2_500
+LARGEST: Final = 2_000
 """Jobs that are looked at together at the most, where there is a choice: a look must be chosen in
 a fraction of the time for which the event loop may be held. What is left is due at once."""
 CANDIDATES: Final = 4
@@ -295,10 +295,10 @@ class Schedule:
         for plan in others[seats:]:
             heapq.heappush(self._heap, plan)
         taken = [*due, *others[:seats]]
-        if self._polling.policy is None:
+        full = len(due) // self._batch * self._batch
+        if self._polling.policy is None and full < len(taken):
             # The last request, which may have free seats, is left out where it is not worth it.
             taken.sort(key=lambda plan: _ripeness(plan, now), reverse=True)
-            full = len(due) // self._batch * self._batch
             last = taken[full:]
             until = self._worth_it_at(last, now)
             if until > now:

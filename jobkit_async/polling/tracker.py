@@ -238,7 +238,10 @@ class Tracker(Generic[DataT]):
             if wake > soon:
                 await self._sleep(loop, min(wake, self._deadlines.next_last_look(lead)))
             else:
-                await self._look(loop, now, self._schedule.take(soon))
+                keys = self._schedule.take(soon)
+                if keys is not None and len(keys) > SLICE:
+                    await asyncio.sleep(0)
+                await self._look(loop, now, keys)
 
     async def _breathe(self) -> None:
         """Let jobs come while they do, so that waits that begin together are looked at together."""
