@@ -15,6 +15,9 @@ __all__ = ["Pace"]
 
 LEARNED_JITTER: Final = 0.01
 """Gaps that were learned vary by this share: they have a place to hit, and differ anyway."""
+PHASE: Final = 0.5
+"""The first gap of many jobs varies by this share: processes that were started together and have
+the same to look at are out of step from then on."""
 LONGEST_BACKOFF: Final = 60.0
 """The longest pause in seconds that failures alone lead to."""
 
@@ -37,6 +40,8 @@ class Pace:
         self._batch = batch
         self._outlook = outlook
         self._cost = 1.0  # requests that the last look took
+        self._looks = 0
+        self._phase = 1.0
 
     def first_look(self, record: Record[Any], now: float, awaited: int) -> float:
         """When to look at a job that somebody begins to wait for, among so many others."""
@@ -56,7 +61,7 @@ class Pace:
         gap = self._gap(entry.record, now, entry.looks, awaited)
         if entry.misses:
             gap = min(gap, self._grace())
-        gap = max(gap, _backoff(entry.failures))
+        gap = max(self._in_phase(gap, awaited), _backoff(entry.failures))
         self._schedule.looked(entry.record.key, now + gap, now)
 
     def plan_all(self, now: float, looked_at: Collection[Entry[Any]], awaited: int) -> None:
@@ -72,15 +77,24 @@ class Pace:
         gap = self._gap_of_all(looked_at, now, awaited)
         if any(entry.misses for entry in looked_at):
             gap = min(gap, self._grace())
-        gap = max(gap, _backoff(min(entry.failures for entry in looked_at)))
+        failures = min(entry.failures for entry in looked_at)
+        gap = max(self._in_phase(gap, awaited), _backoff(failures))
         self._schedule.looked_at_all(now + gap)
 
     def _grace(self) -> float:
         """The longest gap while it is not clear whether a job is lost."""
         return max(self._polling.min_interval, self._polling.lost_after / LOST_LOOKS)
 
+    def _in_phase(self, gap: float, awaited: int) -> float:
+        """A gap with what puts this process out of step with others."""
+        if awaited == 1 or self._polling.policy is not None:
+            return gap
+        return self._polling.within(gap * self._phase)
+
     def spend(self, now: float, cost: int) -> None:
         """Note that a look took so many requests."""
+        self._looks += 1
+        self._phase = self._schedule.phase(PHASE) if self._looks == 1 else 1.0
         self._cost = max(1.0, float(cost))
         if self._polling.max_rps is not None:
             self._schedule.close_gate(now + cost / self._polling.max_rps)

@@ -223,8 +223,11 @@ class Schedule:
 
     def jittered(self, gap: float, share: float) -> float:
         """A gap that varies by a share to either side, within the two intervals."""
-        jitter = 1.0 + share * (2.0 * self._rng.random() - 1.0)
-        return self._polling.within(gap * jitter)
+        return self._polling.within(gap * self.phase(share))
+
+    def phase(self, share: float) -> float:
+        """A random factor that is as often above 1 as below, by this share at the most."""
+        return 1.0 + share * (2.0 * self._rng.random() - 1.0)
 
     def add(self, key: Any, at: float) -> None:
         """Have a job looked at, at this loop time at the latest."""

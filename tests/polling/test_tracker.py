@@ -98,6 +98,27 @@ class TestLooks:
         await service.aclose()
         await asyncio.gather(*tasks)
 
+    @BATCHES
+    @pytest.mark.parametrize(
+        ("jobs", "policy", "apart"),
+        [(5, None, 0.4), (1, None, 0.0), (5, FixedInterval(8.0), 0.0)],
+        ids=["several", "one", "by-the-user"],
+    )
+    async def test_processes_that_begin_together_are_soon_out_of_step(
+        self, memory: Any, batch: int | None, jobs: int, policy: Any, apart: float
+    ) -> None:
+        begins: list[float] = []
+        for seed in range(20):
+            rng = random.Random(seed)
+            service = memory(polling=Polling(policy=policy, delay_price=80.0, rng=rng), batch=batch)
+            tasks = [start(service.runs(str(index), 1e6).wait()) for index in range(jobs)]
+            await asyncio.sleep(100.0)
+            begins.append(gaps_of(service.times)[0])
+            await service.aclose()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        spread = max(begins) / min(begins) - 1.0
+        assert (spread > apart) if apart else (spread < 0.11)
+
     @pytest.mark.looptime(start=0)
     @BATCHES
     async def test_a_loop_whose_clock_starts_at_zero_is_no_exception(
