@@ -41,6 +41,14 @@ if TYPE_CHECKING:
         WaitTimeout,
         WrongEventLoop,
     )
+    from jobkit_async.hooks import (
+        EndEvent,
+        Hooks,
+        LookEvent,
+        RequestEvent,
+        RetryEvent,
+        combine_hooks,
+    )
     from jobkit_async.job import Job, JobUpdate, OnInput
     from jobkit_async.joblist import JobList
     from jobkit_async.model import UNSET, Unset
@@ -95,6 +103,14 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "WaitTimeout",
         "WrongEventLoop",
     ),
+    "hooks": (
+        "EndEvent",
+        "Hooks",
+        "LookEvent",
+        "RequestEvent",
+        "RetryEvent",
+        "combine_hooks",
+    ),
     "job": ("Job", "JobUpdate", "OnInput"),
     "joblist": ("JobList",),
     "model": ("UNSET", "Unset"),
@@ -130,9 +146,11 @@ __all__ = [
     "Download",
     "EcotaxaClient",
     "EcotaxaJob",
+    "EndEvent",
     "ExponentialBackoff",
     "FixedInterval",
     "Forbidden",
+    "Hooks",
     "InvalidArgument",
     "Job",
     "JobCancelled",
@@ -147,6 +165,7 @@ __all__ = [
     "JobkitError",
     "LeiaClient",
     "LeiaJob",
+    "LookEvent",
     "NotFound",
     "OnInput",
     "Outcome",
@@ -156,7 +175,9 @@ __all__ = [
     "Polling",
     "PollingFailed",
     "RateLimited",
+    "RequestEvent",
     "RequestTimeout",
+    "RetryEvent",
     "ServerError",
     "TableError",
     "TransportError",
@@ -169,6 +190,7 @@ __all__ = [
     "Waited",
     "WrongEventLoop",
     "as_completed",
+    "combine_hooks",
     "wait_all",
 ]
 

@@ -17,6 +17,7 @@ from jobkit_async.errors import (
     JobkitError,
     Unauthorized,
 )
+from jobkit_async.hooks import Reporter
 from jobkit_async.redact import redact
 from jobkit_async.request import Request, build, check_header
 from jobkit_async.retry import Retry, RetryState
@@ -37,11 +38,13 @@ class Options:
         timeout: Seconds that one request may take; for a transfer, between two signs of life.
         retry: How often a call that may be repeated is repeated.
         headers: Further headers of every request.
+        reporter: Who tells the hooks of requests and repetitions, or None.
     """
 
     timeout: float = TIMEOUT
     retry: Retry = attrs.field(factory=Retry)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    reporter: Reporter | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -119,14 +122,17 @@ class Caller:
         request = build(row, arguments)
         if isinstance(request.body, UploadBody):
             await request.body.check()
+        reporter = self.options.reporter
         state = RetryState(row.repeat, self.options.retry, self.rng)
         renewed = False
+        number = 0
         while True:
+            number += 1
             headers: Mapping[str, str] = {}
-            told = request
+            told = attrs.evolve(request, attempt=number, reporter=reporter)
             if self.auth is not None:
                 headers = await self.auth.headers()
-                told = attrs.evolve(request, secrets=(*request.secrets, *self.auth.secrets()))
+                told = attrs.evolve(told, secrets=(*request.secrets, *self.auth.secrets()))
             try:
                 return await attempt(told, {**self.options.headers, **headers})
             except Unauthorized as error:
@@ -136,6 +142,8 @@ class Caller:
                 if renewed or not better or not request.rewindable:
                     raise
                 renewed = True
+                if reporter is not None:
+                    reporter.retry(row.name, number, 0.0, error)
             except JobkitError as error:
                 _scrub(error, told)
                 if state.done_before(error):
@@ -143,6 +151,8 @@ class Caller:
                 pause = state.pause(error)
                 if pause is None or not request.rewindable:
                     raise
+                if reporter is not None:
+                    reporter.retry(row.name, number, pause, error)
                 await asyncio.sleep(pause)
 
 

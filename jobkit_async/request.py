@@ -15,6 +15,7 @@ from jobkit_async import codec
 from jobkit_async.checks import check_text, has_controls
 from jobkit_async.endpoint import CSV, Endpoint, Param, Place, Repeat, ResultKind
 from jobkit_async.errors import InvalidArgument
+from jobkit_async.hooks import Reporter
 from jobkit_async.transfer import UploadBody
 
 __all__ = ["Request", "arguments", "build", "check_header", "check_id"]
@@ -37,6 +38,8 @@ class Request:
         body: JSON text, something to upload, or None.
         part: Name of the form part that the upload becomes; None sends it bare.
         secrets: Credentials among the arguments, to be kept out of messages.
+        attempt: Which try of its call this is, from 1.
+        reporter: Who tells the hooks of it, or None.
     """
 
     row: Endpoint
@@ -45,6 +48,8 @@ class Request:
     body: bytes | UploadBody | None = attrs.field(default=None, repr=False)
     part: str | None = None
     secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+    attempt: int = 1
+    reporter: Reporter | None = attrs.field(default=None, repr=False)
 
     @property
     def operation(self) -> str:

@@ -27,6 +27,7 @@ from jobkit_async.caller import Caller, Options, check_count, check_headers
 from jobkit_async.checks import check_seconds
 from jobkit_async.endpoint import Endpoint, Repeat
 from jobkit_async.errors import DecodeError, InvalidArgument, OutcomeUnknown
+from jobkit_async.hooks import Hooks, Reporter
 from jobkit_async.job import Job
 from jobkit_async.joblist import JobList
 from jobkit_async.polling.record import Record
@@ -61,6 +62,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         polling: How jobs are waited for.
         timeout: Seconds that one request may take; for a transfer, between two signs of life.
         allow_plain_http: Whether credentials may travel over plain http to other machines.
+        hooks: What to tell of requests, repetitions, looks and ends; None for nobody.
     """
 
     service: ClassVar[str]
@@ -81,6 +83,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         polling: Polling | None,
         timeout: float | None,
         allow_plain_http: bool,
+        hooks: Hooks | None = None,
     ) -> None:
         polling = Polling() if polling is None else polling
         if not isinstance(polling, Polling):
@@ -94,21 +97,35 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         options = Options()
         if timeout is not None:
             options = Options(timeout=check_seconds("timeout", timeout))
+        reporter = self._reporter(hooks)
+        options = attrs.evolve(options, reporter=reporter)
         rng = polling.rng or random.Random()
         anonymous = Caller(transport, None, options, rng)
         self._caller = Caller(transport, auth(anonymous) if callable(auth) else auth, options, rng)
         # Polls are not repeated by the caller: the tracker paces failures by itself.
-        polls = attrs.evolve(self._caller, options=attrs.evolve(options, retry=Retry(retries=0)))
+        watcher = reporter and reporter.for_polls()
+        alone = attrs.evolve(options, retry=Retry(retries=0), reporter=watcher)
+        polls = attrs.evolve(self._caller, options=alone)
         self._records: WeakValueDictionary[Any, Record[DataT]] = WeakValueDictionary()
         self._cancelled: OrderedDict[Any, None] = OrderedDict()
         self._source: Source[DataT] = self._make_source(polls)
         self._tracker: Final = Tracker(
-            self._source, polling, name=self.service, service_time=transport.service_time
+            self._source,
+            polling,
+            name=self.service,
+            service_time=transport.service_time,
+            reporter=watcher,
         )
 
     def __repr__(self) -> str:
         state = "closed" if self._caller.transport.closed else f"{len(self._tracker)} jobs awaited"
         return f"<{type(self).__name__} {self.base_url}, {state}>"
+
+    def _reporter(self, hooks: Hooks | None) -> Reporter | None:
+        """Who tells these hooks what happens."""
+        if hooks is None:
+            return None
+        return Reporter(hooks, service=self.service, base_url=self.base_url)
 
     @abstractmethod
     def _make_source(self, caller: Caller) -> Source[DataT]:
@@ -181,6 +198,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         timeout: float | None = None,
         retries: int | None = None,
         headers: Mapping[str, str] | None = None,
+        hooks: Hooks | None = None,
     ) -> Self:
         """A view of this client with other options; it shares everything else.
 
@@ -188,6 +206,8 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
             timeout: Seconds that one request may take.
             retries: The most repetitions of a call that may be repeated.
             headers: Further headers of every request, added to those of this view.
+            hooks: What to tell of this view's calls, in the place of the client's own. What
+                waiting does is told to the latter.
 
         Raises:
             InvalidArgument: One of them is out of bounds, or a header cannot be sent or belongs
@@ -201,6 +221,8 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
             options = attrs.evolve(options, retry=retry)
         if headers is not None:
             options = attrs.evolve(options, headers={**options.headers, **check_headers(headers)})
+        if hooks is not None:
+            options = attrs.evolve(options, reporter=self._reporter(hooks))
         view = copy.copy(self)
         view._caller = attrs.evolve(self._caller, options=options)
         return view

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
@@ -29,17 +27,14 @@ from jobkit_async.errors import (
     TransportError,
     WrongEventLoop,
 )
-from jobkit_async.redact import redact
 from jobkit_async.request import Request
 from jobkit_async.transfer import UploadBody
 from jobkit_async.transport.bodies import body_of, stall_of
 from jobkit_async.transport.checks import check_session
+from jobkit_async.transport.exchange import Exchange, Outage
 from jobkit_async.transport.guards import Lost, never_again, ours_alone
 
 __all__ = ["Reply", "Transport"]
-
-_log = logging.getLogger("jobkit_async.transport")
-
 
 CONNECT_TIMEOUT: Final = 15.0
 """The most seconds that it may take to connect."""
@@ -55,9 +50,12 @@ _FOREIGN: Final = (aiohttp.ClientError, OSError, EOFError)
 class Reply:
     """An answer whose body is still to be read; what a download streams from."""
 
-    def __init__(self, transport: Transport, request: Request, response: Any) -> None:
+    def __init__(
+        self, transport: Transport, request: Request, response: Any, exchange: Exchange
+    ) -> None:
         self._transport = transport
         self._request = request
+        self.exchange: Final = exchange
         self._response: aiohttp.ClientResponse = response
 
     @property
@@ -81,9 +79,11 @@ class Reply:
             except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
                 chunk = error
             if isinstance(chunk, BaseException):
-                self._transport.translate(self._request, chunk, answered=True)
+                with self.exchange.failing():
+                    self._transport.translate(self._request, chunk, answered=True)
             if chunk is None:
                 break
+            self.exchange.received += len(chunk)
             yield chunk
 
     def close(self) -> None:
@@ -94,6 +94,7 @@ class Reply:
             self._response.close()
         if isinstance(self._request.body, UploadBody):
             self._request.body.close()
+        self.exchange.end()
 
 
 class Transport:
@@ -122,6 +123,7 @@ class Transport:
         self._closed = False
         self._clock_offset: float | None = None
         self._replies: WeakSet[Reply] = WeakSet()
+        self._outage = Outage(urlsplit(base_url).netloc)
         self.calls: Final = Calls()
 
     @property
@@ -220,11 +222,12 @@ class Transport:
                     breath = size + BREATH
                     await asyncio.sleep(0)  # chunks that are there already come without a pause
                 if size > request.limit:
-                    raise AnswerTooLarge(
-                        f"it is larger than {request.limit >> 20} MiB",
-                        operation=request.operation,
-                        status=reply.status,
-                    )
+                    with reply.exchange.failing():
+                        raise AnswerTooLarge(
+                            f"it is larger than {request.limit >> 20} MiB",
+                            operation=request.operation,
+                            status=reply.status,
+                        )
         except TransportError as error:
             if isinstance(error, RequestTimeout | OutcomeUnknown):
                 raise
@@ -250,7 +253,7 @@ class Transport:
             raise ClientClosed("the session was closed")
         upload = request.body if isinstance(request.body, UploadBody) else None
         streams = upload is not None or request.row.returns.kind == "bytes"
-        started = time.monotonic()
+        exchange = Exchange(request, self._outage)
         response: aiohttp.ClientResponse | BaseException
         try:
             with self.calls.under_way(stall_of(upload, timeout) if upload is not None else None):
@@ -276,26 +279,14 @@ class Transport:
         except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
             if upload is not None:
                 upload.close()
-            _log.debug(
-                "%s %s: %s after %.3f s",
-                request.row.method,
-                _shown(request),
-                type(error).__name__,
-                time.monotonic() - started,
-            )
             response = error
         if isinstance(response, BaseException):
             # Out here, so that an error of aiohttp's that shows the request is nobody's context.
-            self.translate(request, response)
+            with exchange.failing():
+                self.translate(request, response)
         self._learn(response)
-        _log.debug(
-            "%s %s: %d in %.3f s",
-            request.row.method,
-            _shown(request),
-            response.status,
-            time.monotonic() - started,
-        )
-        reply = Reply(self, request, response)
+        exchange.answered(response.status)
+        reply = Reply(self, request, response, exchange)
         self._replies.add(reply)
         return reply
 
@@ -374,8 +365,3 @@ class Transport:
 def _cause(error: BaseException) -> str:
     inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
     return str(inner or "it took too long")
-
-
-def _shown(request: Request) -> str:
-    """Path and query for the log."""
-    return redact(request.target, request.secrets)

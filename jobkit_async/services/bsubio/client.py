@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from jobkit_async.auth import bearer
 from jobkit_async.caller import Caller
+from jobkit_async.hooks import Hooks
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
 from jobkit_async.service import ServiceClient
@@ -31,6 +32,8 @@ class BsubioClient(ServiceClient[BsubioJob, models.Job]):
         timeout: Seconds that one request may take, 30 by default; for a transfer, between two
             signs of life.
         allow_plain_http: Whether the key may travel over plain http to other machines.
+        hooks: What to tell of requests, repetitions, looks and ends; see
+            :class:`~jobkit_async.Hooks`.
 
     Raises:
         InvalidArgument: An argument cannot be used; the message says what is allowed.
@@ -50,6 +53,7 @@ class BsubioClient(ServiceClient[BsubioJob, models.Job]):
         polling: Polling | None = None,
         timeout: float | None = None,
         allow_plain_http: bool = False,
+        hooks: Hooks | None = None,
     ) -> None:
         super().__init__(
             auth=bearer("api_key", api_key),
@@ -58,6 +62,7 @@ class BsubioClient(ServiceClient[BsubioJob, models.Job]):
             polling=polling,
             timeout=timeout,
             allow_plain_http=allow_plain_http,
+            hooks=hooks,
         )
 
     def _make_source(self, caller: Caller) -> Source[models.Job]:

@@ -8,6 +8,7 @@ from jobkit_async.auth import Auth, LoginAuth, bearer, one_of
 from jobkit_async.caller import Caller
 from jobkit_async.checks import check_text
 from jobkit_async.errors import InvalidArgument
+from jobkit_async.hooks import Hooks
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
 from jobkit_async.service import ServiceClient
@@ -39,6 +40,8 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
         timeout: Seconds that one request may take, 30 by default; for a transfer, between two
             signs of life.
         allow_plain_http: Whether credentials may travel over plain http to other machines.
+        hooks: What to tell of requests, repetitions, looks and ends; see
+            :class:`~jobkit_async.Hooks`.
 
     Raises:
         InvalidArgument: An argument cannot be used; the message says what is allowed.
@@ -61,6 +64,7 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
         polling: Polling | None = None,
         timeout: float | None = None,
         allow_plain_http: bool = False,
+        hooks: Hooks | None = None,
     ) -> None:
         way = one_of({"token": token}, {"username": username, "password": password})
         if not isinstance(for_admin, bool):
@@ -87,6 +91,7 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
             polling=polling,
             timeout=timeout,
             allow_plain_http=allow_plain_http,
+            hooks=hooks,
         )
 
     def _make_source(self, caller: Caller) -> Source[models.JobModel]:

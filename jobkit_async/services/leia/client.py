@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from jobkit_async.auth import Auth, LoginAuth, StaticAuth, one_of, secret
 from jobkit_async.caller import Caller
+from jobkit_async.hooks import Hooks
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
 from jobkit_async.request import check_id
@@ -39,6 +40,8 @@ class LeiaClient(ServiceClient[LeiaJob, models.Job]):
         timeout: Seconds that one request may take, 30 by default; for a transfer, between two
             signs of life.
         allow_plain_http: Whether credentials may travel over plain http to other machines.
+        hooks: What to tell of requests, repetitions, looks and ends; see
+            :class:`~jobkit_async.Hooks`.
 
     Raises:
         InvalidArgument: An argument cannot be used; the message says what is allowed.
@@ -61,6 +64,7 @@ class LeiaClient(ServiceClient[LeiaJob, models.Job]):
         polling: Polling | None = None,
         timeout: float | None = None,
         allow_plain_http: bool = False,
+        hooks: Hooks | None = None,
     ) -> None:
         way = one_of({"api_key": api_key}, {"token": token})
         self._found: dict[str, str | None] = {}  # shared with all views
@@ -86,6 +90,7 @@ class LeiaClient(ServiceClient[LeiaJob, models.Job]):
             polling=polling,
             timeout=timeout,
             allow_plain_http=allow_plain_http,
+            hooks=hooks,
         )
 
     def _make_source(self, caller: Caller) -> Source[models.Job]:

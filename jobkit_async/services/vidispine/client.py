@@ -8,6 +8,7 @@ from jobkit_async.auth import basic
 from jobkit_async.caller import Caller
 from jobkit_async.endpoint import Endpoint
 from jobkit_async.errors import InvalidArgument
+from jobkit_async.hooks import Hooks
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
 from jobkit_async.service import ServiceClient
@@ -36,6 +37,8 @@ class VidispineClient(ServiceClient[VidispineJob, models.JobType]):
         timeout: Seconds that one request may take, 30 by default; for a transfer, between two
             signs of life.
         allow_plain_http: Whether credentials may travel over plain http to other machines.
+        hooks: What to tell of requests, repetitions, looks and ends; see
+            :class:`~jobkit_async.Hooks`.
 
     Raises:
         InvalidArgument: An argument cannot be used; the message says what is allowed.
@@ -57,6 +60,7 @@ class VidispineClient(ServiceClient[VidispineJob, models.JobType]):
         polling: Polling | None = None,
         timeout: float | None = None,
         allow_plain_http: bool = False,
+        hooks: Hooks | None = None,
     ) -> None:
         if not isinstance(all_users, bool):
             raise InvalidArgument("all_users", f"a bool is due, not {type(all_users).__name__}")
@@ -68,6 +72,7 @@ class VidispineClient(ServiceClient[VidispineJob, models.JobType]):
             polling=polling,
             timeout=timeout,
             allow_plain_http=allow_plain_http,
+            hooks=hooks,
         )
 
     def _make_source(self, caller: Caller) -> Source[models.JobType]:
