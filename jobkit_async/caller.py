@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
@@ -18,7 +19,7 @@ from jobkit_async.errors import (
     Unauthorized,
 )
 from jobkit_async.hooks import Reporter
-from jobkit_async.redact import redact
+from jobkit_async.redact import forget_frames, redact
 from jobkit_async.request import Request, build, check_header
 from jobkit_async.retry import Retry, RetryState
 from jobkit_async.transfer import Download, UploadBody
@@ -123,6 +124,7 @@ class Caller:
         if isinstance(request.body, UploadBody):
             await request.body.check()
         reporter = self.options.reporter
+        outer = sys.exception()
         state = RetryState(row.repeat, self.options.retry, self.rng)
         renewed = False
         number = 0
@@ -136,7 +138,7 @@ class Caller:
             try:
                 return await attempt(told, {**self.options.headers, **headers})
             except Unauthorized as error:
-                _scrub(error, told)
+                _scrub(error, told, outer)
                 # Nothing was carried out, so even what must not be sent twice may be sent again.
                 better = self.auth is not None and self.auth.renew(headers)
                 if renewed or not better or not request.rewindable:
@@ -145,7 +147,7 @@ class Caller:
                 if reporter is not None:
                     reporter.retry(row.name, number, 0.0, error)
             except JobkitError as error:
-                _scrub(error, told)
+                _scrub(error, told, outer)
                 if state.done_before(error):
                     return _done(row)
                 pause = state.pause(error)
@@ -156,8 +158,9 @@ class Caller:
                 await asyncio.sleep(pause)
 
 
-def _scrub(error: JobkitError, request: Request) -> None:
-    """Take credentials out of an error's message, into which a server may have echoed them."""
+def _scrub(error: JobkitError, request: Request, outer: BaseException | None) -> None:
+    """Take credentials out of an error: a server may have echoed them, and frames hold them."""
+    forget_frames(error, outer)
     error.args = tuple(redact(str(arg), request.secrets) for arg in error.args)
 
 

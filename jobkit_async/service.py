@@ -10,6 +10,7 @@ import asyncio
 import copy
 import os
 import random
+import sys
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping
@@ -34,6 +35,7 @@ from jobkit_async.polling.record import Record
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Sighting, Source
 from jobkit_async.polling.tracker import Tracker
+from jobkit_async.redact import Hidden, forget_frames
 from jobkit_async.refs import Ref, deployment_of
 from jobkit_async.request import check_id
 from jobkit_async.retry import Retry
@@ -145,17 +147,22 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         Raises:
             InvalidArgument: The environment lacks the credentials, or has two kinds of them.
         """
-        found: dict[str, Any] = {}
+        outer = sys.exception()
+        found = Hidden()
         given = any(options.get(name) is not None for name in cls._credentials)
         for name in (*(() if given else cls._credentials), *cls._settings):
-            value = os.environ.get(f"{cls.service}_{name}".upper())
-            if value:
-                found[name] = value
+            variable = f"{cls.service}_{name}".upper()
+            if os.environ.get(variable):
+                found[name] = os.environ[variable]
         found.update(options)
         for name, parameter in signature(cls).parameters.items():
             if parameter.default is Parameter.empty and name not in found:
                 raise InvalidArgument(name, f"set {cls.service.upper()}_{name.upper()}")
-        return cls(**found)
+        try:
+            return cls(**found)
+        except InvalidArgument as error:
+            forget_frames(error, outer)
+            raise
 
     # -- life
 

@@ -15,7 +15,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
-from jobkit_async.errors import NotFound, RateLimited, ServerError
+from jobkit_async.errors import JobkitError, NotFound, RateLimited, ServerError
 from jobkit_async.hooks import Reporter
 from jobkit_async.polling.deadlines import Deadlines
 from jobkit_async.polling.outlook import Outlook
@@ -25,6 +25,7 @@ from jobkit_async.polling.report import Report
 from jobkit_async.polling.schedule import Polling, Schedule
 from jobkit_async.polling.source import Key, Observed, Sighting, Source, fan_out
 from jobkit_async.polling.watch import Entry, Verdict, VerdictKind, Watch
+from jobkit_async.redact import forget_frames
 from jobkit_async.states import JobState
 
 __all__ = ["Tracker"]
@@ -372,10 +373,12 @@ class Tracker(Generic[DataT]):
         if self._report is not None:
             self._report.failed(failures)
         for error in set(failures.values()):
+            if isinstance(error, JobkitError):  # any other is a fault, which frames help to find
+                forget_frames(error)
             hint = error.retry_after if isinstance(error, RateLimited | ServerError) else None
             if hint is not None:
                 self._schedule.close_gate(loop.time() + hint)
-            _log.info("%s: a look failed: %s", self._name, error)
+            _log.info("%s: a look failed: %s", self._name, _kind(error))
         for count, (key, error) in enumerate(failures.items(), 1):
             entry = self._entries.get(key)
             if entry is not None:
@@ -483,6 +486,12 @@ class Tracker(Generic[DataT]):
 def _seen_at(entry: Entry[Any]) -> float:
     """When a job was last sighted; those never seen come first."""
     return float("-inf") if entry.seen_at is None else entry.seen_at
+
+
+def _kind(error: Exception) -> str:
+    """What went wrong, without a word of what the service said."""
+    status = getattr(error, "status", None)
+    return type(error).__name__ if status is None else f"{type(error).__name__}, HTTP {status}"
 
 
 def _call(function: Callable[[Any], None], value: Any) -> None:

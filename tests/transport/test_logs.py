@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from jobkit_async import ConnectFailed, JobkitError, LeiaClient, Polling, RequestTimeout
+from jobkit_async import (
+    ConnectFailed,
+    JobkitError,
+    LeiaClient,
+    Polling,
+    RequestTimeout,
+    WaitTimeout,
+)
 from jobkit_async.testing import FakeLeia
 from jobkit_async.transport.exchange import Outage
 
@@ -74,6 +81,22 @@ async def test_an_upload_token_in_a_path_is_not_logged(
     (line,) = lines()
     assert line.startswith("POST /v1/upload/7?token=***: 200 after ")
     assert "the body" not in line
+
+
+async def test_a_look_that_fails_is_logged_without_what_the_service_said(
+    serve: Any, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "jobkit_async")
+    server = await serve(serve.http(500, b"Traceback of ours"), serve.drop)
+    client = await connect("leia", server.url, polling=Polling(max_interval=10.0))
+    with pytest.raises(WaitTimeout):
+        await client.job("7", submitter_id="s").wait(timeout=60)
+    told = [one for one in caplog.records if one.name == "jobkit_async.polling"]
+    assert {one.levelno for one in told} == {logging.INFO}
+    assert {one.getMessage() for one in told} == {
+        "leia: a look failed: ServerError, HTTP 500",
+        "leia: a look failed: ConnectionLost",
+    }
 
 
 # -- outages
