@@ -70,13 +70,23 @@ class Exchange:
         received: Bytes of the answer's body that have come, decompressed.
     """
 
-    __slots__ = ("_context", "_outage", "_over", "_request", "_started", "received", "status")
+    __slots__ = (
+        "_clock",
+        "_context",
+        "_outage",
+        "_over",
+        "_request",
+        "_started",
+        "received",
+        "status",
+    )
 
     def __init__(self, request: Request, outage: Outage) -> None:
         self._request = request
         self._outage = outage
         self._over = False
-        self._started = asyncio.get_running_loop().time()
+        self._clock = asyncio.get_running_loop().time  # also where it ends outside of the loop
+        self._started = self._clock()
         # A download may be read, or time out, far from where it was asked for.
         self._context = copy_context() if request.reporter is not None else None
         self.status: int | None = None
@@ -104,7 +114,7 @@ class Exchange:
         if self._over:
             return
         self._over = True
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         seconds = now - self._started
         if _log.isEnabledFor(logging.DEBUG):
             self._log_it(error, seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -181,6 +182,21 @@ async def test_a_download_is_told_when_it_is_read(serve: Any, connect: Connect, 
     assert event.seconds == pytest.approx(7.0, abs=0.1)
     download.close()
     assert len(kept.requests) == 1
+
+
+async def test_a_download_can_be_closed_where_no_loop_runs(
+    serve: Any, connect: Connect, kept: Kept
+) -> None:
+    server = await serve(serve.http(200, b"x" * 5000))
+    client = await connect("ecotaxa", server.url, hooks=kept)
+    download = await client.jobs.get_job_file(7)
+    loop = asyncio.get_running_loop()
+    asyncio._set_running_loop(None)  # type: ignore[attr-defined]  # as in a finalizer
+    try:
+        download.close()
+    finally:
+        asyncio._set_running_loop(loop)  # type: ignore[attr-defined]
+    assert [event.received for event in kept.requests] == [0]
 
 
 async def test_a_hook_runs_in_the_context_of_the_call(serve: Any, connect: Connect) -> None:
@@ -374,5 +390,5 @@ def test_events_are_frozen_and_have_no_room_for_more(event: Any) -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         made.service = "other"
     assert not hasattr(made, "__dict__")
-    documented = event.__doc__.partition("Attributes:")[2]
-    assert all(f"        {name}: " in documented for name in attrs.fields_dict(event))
+    documented = str(inspect.getdoc(event)).partition("Attributes:")[2]
+    assert all(f"\n    {name}: " in documented for name in attrs.fields_dict(event))
