@@ -16,6 +16,8 @@ between two looks at sockets, in which many steps may lie, whoever takes them, a
 - ``released``: all jobs are seen at their end in one listing.
 - ``wait_all``: the same with a single ``wait_all`` for all jobs.
 - ``closed``: the client is closed while all are awaited.
+- ``chunks``: jobs of a service in memory that answers for 100 in a request, each job's next look
+  being planned by what 40 finished ones have shown; they are looked at several times, and end.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from typing import Final
 import attrs
 
 from benchmarks.listing_server import ListingServer
+from benchmarks.memory_source import MemoryClient, MemorySource
 from benchmarks.report import Row
 from benchmarks.slices import Slices, new_loop
 from jobkit_async.errors import ClientClosed
@@ -60,6 +63,7 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
             coding = "gzip" if case == "gzip" else "identity"
             runs = [_measure(scenario, server, coding, options.jobs) for _ in range(options.runs)]
             yield from _rows(case, runs)
+    yield from _rows("chunks", [_measure_chunks(options.jobs) for _ in range(options.runs)])
 
 
 @attrs.frozen
@@ -126,6 +130,31 @@ def _measure(scenario: Scenario, server: ListingServer, coding: str, jobs: int) 
                 await scenario(_Stage(client, server, handles))
 
     server.begin()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(measure())
+    return _Run(slices, turns)
+
+
+def _measure_chunks(jobs: int) -> _Run:
+    slices = Slices()
+    loop, turns = new_loop()
+
+    async def measure() -> None:
+        source = MemorySource(100)
+        polling = Polling(min_interval=0.1, max_interval=0.4)
+        async with MemoryClient(source, polling) as client:
+            await wait_all([client.submit(f"first {n}", 0.2 + 0.01 * n) for n in range(40)])
+            handles = [client.submit(f"job {n}", 1e6) for n in range(jobs)]
+            source.requests = 0
+            turns.clear()
+            with slices.measured():
+                tasks = [asyncio.create_task(job.wait(timeout=3600)) for job in handles]
+                while source.requests < LOOKS * jobs // 100:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.1)
+                source.ends.clear()
+                source.ends.update((job.id, 0.0) for job in handles)
+                await asyncio.gather(*tasks)
+
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(measure())
     return _Run(slices, turns)

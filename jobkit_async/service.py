@@ -19,7 +19,6 @@ from importlib.metadata import version
 from inspect import Parameter, signature
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar, cast
-from weakref import WeakValueDictionary
 
 import attrs
 
@@ -108,7 +107,6 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         watcher = reporter and reporter.for_polls()
         alone = attrs.evolve(options, retry=Retry(retries=0), reporter=watcher)
         polls = attrs.evolve(self._caller, options=alone)
-        self._records: WeakValueDictionary[Any, Record[DataT]] = WeakValueDictionary()
         self._cancelled: OrderedDict[Any, None] = OrderedDict()
         self._source: Source[DataT] = self._make_source(polls)
         self._tracker: Final = Tracker(
@@ -273,10 +271,10 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         self, key: Any, scope: str | None = None, *, sure: bool = False
     ) -> Record[DataT]:
         """What is known of a job; made where nothing is."""
-        record = self._records.get(key)
+        record = self._tracker.find(key)
         if record is None:
-            record = Record(key, cancelled=key in self._cancelled)
-            self._records[key] = record
+            record = Record.of(key, cancelled=key in self._cancelled)
+            self._tracker.keep(record)
         if scope is not None and (sure or not record.scope_sure):
             record.scope, record.scope_sure = scope, sure or record.scope_sure
         return record
@@ -364,7 +362,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         self._touch(key, starts=row.starts, cancels=row.cancels)
 
     def _touch(self, key: Any, *, starts: bool = False, cancels: bool = False) -> None:
-        record = self._records.get(key)
+        record = self._tracker.find(key)
         if record is not None and record.over:
             return  # nothing changes an end that is final
         if cancels:

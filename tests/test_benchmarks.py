@@ -40,7 +40,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
             | {"awaiter/one", "awaiter/chunks", "finished"},
             id="memory",
         ),
-        pytest.param(LOOP, {"awaited", "gzip", "released", "wait_all", "closed"}, id="loop"),
+        pytest.param(
+            LOOP, {"awaited", "gzip", "released", "wait_all", "closed", "chunks"}, id="loop"
+        ),
     ],
 )
 def test_each_line_of_json_is_one_number(arguments: tuple[str, ...], marked: set[str]) -> None:

@@ -607,11 +607,11 @@ class TestHandles:
         async with service(name) as it:
             jobs = [await it.create(QUICK) for _ in range(5)]
             await asyncio.gather(*(job.wait() for job in jobs))
-            assert len(it.client._records) == 5
+            assert len(it.client._tracker.known()) == 5
             jobs.clear()
             gc.collect()
             await asyncio.sleep(1.0)
-            assert len(it.client._records) == 0
+            assert len(it.client._tracker.known()) == 0
             assert len(it.client._tracker) == 0
 
     @ALL

@@ -18,7 +18,7 @@ from typing import Any, Final
 import attrs
 
 from jobkit_async.polling.inspection import Grid, Inspection
-from jobkit_async.polling.laws import fit
+from jobkit_async.polling.laws import Point, fit
 
 __all__ = ["Durations", "Life"]
 
@@ -208,7 +208,7 @@ def _sums(pairs: Iterable[tuple[float, float]]) -> tuple[list[float], list[float
 
 def _product_limit(
     ended: Iterable[Life], running: Sequence[Life], since: float
-) -> tuple[list[tuple[float, float]], float, float]:
+) -> tuple[list[Point], float, float]:
     """The durations with their shares, in jobs; the share of what lasts longer, and its age."""
     ends = sorted(
         (life for life in ended if life.born + life.lasted > since),
@@ -217,14 +217,14 @@ def _product_limit(
     count = min(sum(life.weight for life in ends), float(MEMORY))
     risks = _Risks([*ends, *running], since)
     longest = max((life.lasted for life in running), default=0.0)
-    points: list[tuple[float, float]] = []
+    points: list[Point] = []
     left = 1.0
     for i, life in enumerate(ends):
         risk = max(risks.at(life.lasted), life.weight)
         share = life.weight / risk
         if share > 0.5 and (i + 1 < len(ends) or longest > life.lasted):
             share = 0.5  # a risk set of one must not speak for all who come after it
-        points.append((life.lasted, left * share * count))
+        points.append(Point(life.lasted, left * share * count, life.weight))
         left *= 1.0 - share
     last = max(ends[-1].lasted if ends else 0.0, longest)
     return points, left * count, last

@@ -19,7 +19,7 @@ from typing import Final
 
 import attrs
 
-__all__ = ["DAY", "Law", "Mode", "fit"]
+__all__ = ["DAY", "Law", "Mode", "Point", "fit"]
 
 SHORTEST: Final = 0.5
 DAY: Final = 86_400.0
@@ -130,46 +130,72 @@ class Law:
         return total
 
 
-def fit(points: Sequence[tuple[float, float]], tail: float = 0.0, tail_from: float = 0.0) -> Law:
+def _y_of(point: Point) -> float:
+    return math.log(point.seconds)
+
+
+@attrs.frozen
+class Point:
+    """A duration, or some that are alike.
+
+    Attributes:
+        seconds: The duration in seconds, above 0.
+        weight: Its weight in jobs, with what it has from jobs of which less is known.
+        jobs: The number of jobs that have lasted so long.
+        y: Logarithm of the seconds.
+    """
+
+    seconds: float
+    weight: float = 1.0
+    jobs: float = 1.0
+    y: float = attrs.field(init=False, default=attrs.Factory(_y_of, takes_self=True))
+
+    @property
+    def one(self) -> float:
+        """The weight of one of the jobs."""
+        return self.weight / max(self.jobs, 1.0)
+
+
+def fit(points: Iterable[Point], tail: float = 0.0, tail_from: float = 0.0) -> Law:
     """The law behind some durations.
 
     Args:
-        points: Durations in seconds, above 0, and the weight of each; a job weighs about 1.
+        points: The durations.
         tail: The weight of jobs that last longer than all of them.
         tail_from: For how many seconds these have lasted.
     """
-    data = sorted((math.log(seconds), weight) for seconds, weight in points if weight > 0.0)
-    count = sum(weight for _, weight in data)
+    data = sorted((point for point in points if point.weight > 0.0), key=lambda p: p.seconds)
+    count = sum(point.weight for point in data)
     runs = _runs(data)
     foretold = [_foretell_modes(runs, count)]
     span = None
-    if len(data) > 2 and data[-1][0] - data[0][0] > 1e-6:
-        span = _Span(data[0][0], data[-1][0], max(count, 2.0))
+    if sum(point.jobs for point in data) > 2.0 and data[-1].y - data[0].y > 1e-6:
+        span = _Span(data[0].y, data[-1].y, max(count, 2.0))
         foretold.append(_foretell_span(data, count))
     trace = TRACE + DOUBT * math.exp(-count / DOUBT_FADES)
     scores = [_score(data, densities, trace / (count + trace)) for densities in foretold]
     best = max(scores)
     odds = [math.exp(score - best) for score in scores]
     share = count / (count + trace + tail) / sum(odds)
-    modes = (run.mode(count / (share * odds[0])) for run in runs)
+    modes = (run.mode(share * odds[0] / count) for run in runs)  # which may be no odds at all
     return Law(
         modes=tuple(mode for mode in modes if mode is not None),
         span=(share * odds[-1], span) if span is not None else (0.0, None),
         trace=trace / (count + trace + tail),
         tail=tail / (count + trace + tail),
         tail_from=tail_from,
-        longest=max(math.exp(data[-1][0]) if data else 0.0, tail_from),
+        longest=max(data[-1].seconds if data else 0.0, tail_from),
     )
 
 
 class _Sums:
     """Weight, sum and sum of squares of a run of points."""
 
-    def __init__(self, points: Iterable[tuple[float, float]]) -> None:
+    def __init__(self, points: Iterable[Point]) -> None:
         self.points = list(points)
-        self.weight = sum(weight for _, weight in self.points)
-        self.mean = sum(weight * y for y, weight in self.points) / self.weight
-        self.squares = sum(weight * (y - self.mean) ** 2 for y, weight in self.points)
+        self.weight = sum(point.weight for point in self.points)
+        self.mean = sum(point.weight * point.y for point in self.points) / self.weight
+        self.squares = sum(point.weight * (point.y - self.mean) ** 2 for point in self.points)
 
     def likelihood(self) -> float:
         """Log of the marginal likelihood, with a flat prior of the centre."""
@@ -185,11 +211,11 @@ class _Sums:
             - (shape - SHAPE) * math.log(2.0 * math.pi)
         )
 
-    def mode(self, total: float, without: tuple[float, float] | None = None) -> Mode | None:
-        """The mode that it foretells, with one of its points left out or not."""
+    def mode(self, share: float, without: Point | None = None) -> Mode | None:
+        """The mode that it foretells, of which each job has a share; one job left out or not."""
         n, mean, squares = self.weight, self.mean, self.squares
         if without is not None:
-            y, weight = without
+            y, weight = without.y, without.one
             n -= weight
             if n < 1e-9:
                 return None
@@ -197,16 +223,16 @@ class _Sums:
             mean -= weight * (y - mean) / n
         shape = _shape(n)
         scale = SCALE + 0.5 * max(squares, 0.0)
-        return Mode(n / total, mean, math.sqrt(scale / shape * (1.0 + 1.0 / n)), 2.0 * shape)
+        return Mode(n * share, mean, math.sqrt(scale / shape * (1.0 + 1.0 / n)), 2.0 * shape)
 
 
 def _shape(weight: float) -> float:
     return SHAPE + 0.5 * max(weight - 1.0, 0.0)
 
 
-def _runs(data: Sequence[tuple[float, float]]) -> list[_Sums]:
+def _runs(data: Sequence[Point]) -> list[_Sums]:
     """The most likely way to part the points into modes."""
-    gaps = sorted(range(1, len(data)), key=lambda i: data[i - 1][0] - data[i][0])[:CUTS]
+    gaps = sorted(range(1, len(data)), key=lambda i: data[i - 1].y - data[i].y)[:CUTS]
     cuts = [0, *sorted(gaps), len(data)]
     best: list[tuple[float, list[_Sums]]] = [(0.0, [])]
     for end in range(1, len(cuts)):
@@ -221,34 +247,37 @@ def _runs(data: Sequence[tuple[float, float]]) -> list[_Sums]:
 
 
 def _foretell_modes(runs: Iterable[_Sums], total: float) -> list[float]:
-    """The density of each point under the modes that the others suggest."""
+    """The density of each point under the modes that all jobs but one there suggest."""
     densities: list[float] = []
     for run in runs:
-        for y, weight in run.points:
-            rest = max(total - weight, 1e-9)
-            mode = run.mode(rest, (y, weight))
+        for point in run.points:
+            rest = max(total - point.one, 1e-9)
+            mode = run.mode(1.0 / rest, point)
             if mode is None:
                 densities.append(0.3 / (rest * _RANGE))
             else:
-                densities.append(mode.weight * mode.density(y))
+                densities.append(mode.weight * mode.density(point.y))
     return densities
 
 
-def _foretell_span(data: Sequence[tuple[float, float]], total: float) -> list[float]:
-    """The density of each point under the span of the others."""
+def _foretell_span(data: Sequence[Point], total: float) -> list[float]:
+    """The density of each point under the span of all jobs but one there."""
     last = len(data) - 1
     densities: list[float] = []
-    for i, (y, weight) in enumerate(data):
-        low, high = data[1 if i == 0 else 0][0], data[last - 1 if i == last else last][0]
-        span = _Span(low, max(high, low + 1e-6), max(total - weight, 1.0 + 1e-9))
-        densities.append(span.density(y))
+    for i, point in enumerate(data):
+        alone = point.jobs < 2.0
+        low = data[1 if i == 0 and alone else 0].y
+        high = data[last - 1 if i == last and alone else last].y
+        rest = max(total - point.one, 1.0 + 1e-9)
+        span = _Span(low, max(high, low + 1e-6), rest)
+        densities.append(span.density(point.y))
     return densities
 
 
-def _score(data: Sequence[tuple[float, float]], densities: Sequence[float], trace: float) -> float:
+def _score(data: Sequence[Point], densities: Sequence[float], trace: float) -> float:
     """How well all points were foretold: the log of the product of their densities."""
     floor = trace / _RANGE
     return sum(
-        weight * math.log((1.0 - trace) * density + floor)
-        for (_, weight), density in zip(data, densities, strict=True)
+        point.weight * math.log((1.0 - trace) * density + floor)
+        for point, density in zip(data, densities, strict=True)
     )

@@ -7,12 +7,13 @@ nobody has told is taken for one like all others.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, wraps
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from jobkit_async.polling.durations import Durations, Life
 from jobkit_async.polling.inspection import Grid
@@ -23,6 +24,9 @@ from jobkit_async.polling.source import Sighting
 from jobkit_async.states import JobState
 
 __all__ = ["Outlook"]
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
 
 LONGEST: Final = 1e8
 """Seconds beyond which a duration is none: a date that was not set stands for the year 1."""
@@ -41,6 +45,28 @@ _RUN: Final = "run"
 
 Kind = tuple[str | None, str]
 
+_log = logging.getLogger("jobkit_async.polling")
+
+Method = Callable[Concatenate["Outlook", Params], Result]
+
+
+def _or_nothing(method: Method[Params, Result]) -> Method[Params, Result | None]:
+    """As if nothing had ever been learned, where what was learned cannot be reckoned with.
+
+    To wait is what matters: numbers that nobody has thought of are to cost looks, and no wait.
+    """
+
+    @wraps(method)
+    def guarded(self: Outlook, /, *args: Params.args, **kwargs: Params.kwargs) -> Result | None:
+        try:
+            return method(self, *args, **kwargs)
+        except (ArithmeticError, LookupError, ValueError):
+            _log.exception("what was learned of durations is dropped")
+            self.forget()
+            return None
+
+    return guarded
+
 
 class Outlook:
     """Learns from the ends of jobs, and tells the best next look at others.
@@ -53,13 +79,18 @@ class Outlook:
     def __init__(self, polling: Polling, population: Callable[[], Collection[Record[Any]]]) -> None:
         self._polling = polling
         self._population = population
-        self.durations = Durations()
-        self.progress = Progress()
         self.all_seen_at = -math.inf
         """Loop time of the last look that would have shown the end of any job."""
+        self.forget()
 
     # -- learning
 
+    def forget(self) -> None:
+        """Begin anew."""
+        self.durations = Durations()
+        self.progress = Progress()
+
+    @_or_nothing
     def ended(
         self,
         record: Record[Any],
@@ -123,6 +154,7 @@ class Outlook:
 
     # -- deciding
 
+    @_or_nothing
     def gap(self, record: Record[Any], now: float, price: float) -> float | None:
         """Seconds from a look at a job to the best next one; None where too little is known.
 
@@ -156,6 +188,7 @@ class Outlook:
         left = found[0] - (now - seen_at)
         return (left, found[1]) if left > 0.25 * found[0] else None  # seen too long ago
 
+    @_or_nothing
     def gap_of_all(
         self, records: Collection[Record[Any]], now: float, price: float
     ) -> float | None:

@@ -45,8 +45,22 @@ class Pace:
             return now  # what is not known to be on its way has something to tell
         return max(now, max(known) + self._gap(record, max(known), 0, awaited))
 
-    def plan(self, now: float, looked_at: Collection[Entry[Any]], awaited: int) -> None:
-        """Plan the next look at jobs that have just been looked at.
+    def plan(self, now: float, entry: Entry[Any], awaited: int) -> None:
+        """Plan the next look at a job that has just been looked at.
+
+        Args:
+            now: Loop time.
+            entry: The job, which is still waited for.
+            awaited: Number of jobs that are waited for in all.
+        """
+        gap = self._gap(entry.record, now, entry.looks, awaited)
+        if entry.misses:
+            gap = min(gap, self._grace())
+        gap = max(gap, _backoff(entry.failures))
+        self._schedule.looked(entry.record.key, now + gap, now)
+
+    def plan_all(self, now: float, looked_at: Collection[Entry[Any]], awaited: int) -> None:
+        """Plan the next look at all jobs, which have just been looked at.
 
         Args:
             now: Loop time.
@@ -55,21 +69,15 @@ class Pace:
         """
         if not looked_at:
             return
-        floor = self._polling.min_interval
-        grace = max(floor, self._polling.lost_after / LOST_LOOKS)
-        if self._batch is None:
-            gap = self._gap_of_all(looked_at, now, awaited)
-            if any(entry.misses for entry in looked_at):
-                gap = min(gap, grace)
-            gap = max(gap, _backoff(min(entry.failures for entry in looked_at)))
-            self._schedule.looked_at_all(now + gap)
-            return
-        for entry in looked_at:
-            gap = self._gap(entry.record, now, entry.looks, awaited)
-            if entry.misses:
-                gap = min(gap, grace)
-            gap = max(gap, _backoff(entry.failures))
-            self._schedule.looked(entry.record.key, now + gap, gap)
+        gap = self._gap_of_all(looked_at, now, awaited)
+        if any(entry.misses for entry in looked_at):
+            gap = min(gap, self._grace())
+        gap = max(gap, _backoff(min(entry.failures for entry in looked_at)))
+        self._schedule.looked_at_all(now + gap)
+
+    def _grace(self) -> float:
+        """The longest gap while it is not clear whether a job is lost."""
+        return max(self._polling.min_interval, self._polling.lost_after / LOST_LOOKS)
 
     def spend(self, now: float, cost: int) -> None:
         """Note that a look took so many requests."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 import attrs
 
@@ -20,6 +20,40 @@ LAG: Final = 60.0
 """Seconds for which an unchanged job is taken for a late answer after a change of our own."""
 
 
+@attrs.frozen
+class _Snapshot:
+    """A snapshot of a job.
+
+    Attributes:
+        data: The snapshot.
+        at: When it was received.
+        full: Whether it shows all of the job.
+    """
+
+    data: Any
+    at: datetime
+    full: bool
+
+
+@attrs.frozen
+class _Change:
+    """What this process has last done to a job.
+
+    Attributes:
+        at: Loop time of the change.
+        cancelled: Whether this process has cancelled the job, then or before.
+        outdated: Status and mark that the job had before, by which a late answer is known.
+    """
+
+    at: float | None = None
+    cancelled: bool = False
+    outdated: tuple[str, Any] | None = None
+
+
+_UNCHANGED: Final = _Change()
+_CANCELLED: Final = _Change(cancelled=True)
+
+
 @attrs.define(eq=False)
 class Record(Generic[DataT]):
     """What this process knows of one job; shared by all handles of that job.
@@ -28,16 +62,12 @@ class Record(Generic[DataT]):
         key: What identifies the job to its service.
         newest: The newest observation.
         seen_at: Loop time at which the newest observation's request left.
-        data: The newest full snapshot.
-        data_at: When that was received.
         born: Loop time from which the job's age counts.
         dated: Whether that is more than a guess.
         kind: Type of the job, where it is known.
         started: Loop time at which it began to run, as far as that is known.
         start_spread: How many seconds earlier or later that may have been.
         alive_at: Loop time as of which the job is known to be on its way, in need of nothing.
-        touched_at: Loop time of our own last change to the job.
-        cancelled: Whether this process has cancelled it.
         created_at: When the job was created, by the service's clock.
         scope: What else the service needs to find the job (Leia: its submitter), or None.
         scope_sure: Whether an answer has confirmed the scope.
@@ -46,21 +76,46 @@ class Record(Generic[DataT]):
     key: Key
     newest: Sighting[DataT] | None = None
     seen_at: float | None = None
-    data: DataT | None = attrs.field(default=None, repr=False)
-    data_at: datetime | None = None
     born: float | None = None
     dated: bool = False
     kind: str | None = None
     started: float | None = None
     start_spread: float = 0.0
     alive_at: float | None = None
-    touched_at: float | None = None
-    cancelled: bool = False
     created_at: datetime | None = None
     scope: str | None = None
     scope_sure: bool = False
-    _outdated: tuple[str, Any] | None = None
-    _partial: bool = False
+    # What few of many awaited jobs have takes one slot, not one for each part of it.
+    _snapshot: _Snapshot | None = attrs.field(default=None, repr=False)
+    _change: _Change = _UNCHANGED
+
+    @classmethod
+    def of(cls, key: Key, *, cancelled: bool = False) -> Record[DataT]:
+        """A job of which nothing is known yet, but whether this process has cancelled it."""
+        record = cls(key)
+        if cancelled:
+            record._change = _CANCELLED
+        return record
+
+    @property
+    def data(self) -> DataT | None:
+        """The newest full snapshot, or for want of one another."""
+        return None if self._snapshot is None else cast(DataT, self._snapshot.data)
+
+    @property
+    def data_at(self) -> datetime | None:
+        """When that was received."""
+        return None if self._snapshot is None else self._snapshot.at
+
+    @property
+    def touched_at(self) -> float | None:
+        """Loop time of our own last change to the job."""
+        return self._change.at
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this process has cancelled it."""
+        return self._change.cancelled
 
     def observe(
         self, sighting: Sighting[DataT], *, asked_at: float, now: float
@@ -92,9 +147,7 @@ class Record(Generic[DataT]):
         self.created_at = sighting.created_at or self.created_at
         self.kind = sighting.kind or self.kind
         if sighting.data is not None:
-            self.data = sighting.data
-            self.data_at = datetime.now(UTC)
-            self._partial = False
+            self._snapshot = _Snapshot(sighting.data, datetime.now(UTC), full=True)
         return sighting
 
     def _note_start(self, sighting: Sighting[DataT], asked_at: float) -> None:
@@ -114,17 +167,16 @@ class Record(Generic[DataT]):
 
     def keep(self, data: DataT) -> None:
         """Keep a snapshot that is not a full one, for want of a better."""
-        if self.data is None or self._partial:
-            self.data = data
-            self.data_at = datetime.now(UTC)
-            self._partial = True
+        if self._snapshot is None or not self._snapshot.full:
+            self._snapshot = _Snapshot(data, datetime.now(UTC), full=False)
 
     def _lags(self, sighting: Sighting[DataT], now: float) -> bool:
-        if self._outdated is None or self.touched_at is None:
+        change = self._change
+        if change.outdated is None or change.at is None:
             return False
-        if now - self.touched_at < LAG and self._outdated == (sighting.raw_status, sighting.mark):
+        if now - change.at < LAG and change.outdated == (sighting.raw_status, sighting.mark):
             return True
-        self._outdated = None
+        self._change = attrs.evolve(change, outdated=None)
         return False
 
     def touch(self, now: float, *, starts: bool = False, cancels: bool = False) -> None:
@@ -135,10 +187,10 @@ class Record(Generic[DataT]):
             starts: Whether the change has sent it on its way.
             cancels: Whether the change was to cancel it.
         """
-        newest = self.newest
+        newest, outdated = self.newest, self._change.outdated
         if newest is not None and newest.mark is not None and not newest.final:
-            self._outdated = (newest.raw_status, newest.mark)
-        self.touched_at = now
+            outdated = (newest.raw_status, newest.mark)
+        self._change = _Change(now, self.cancelled or cancels, outdated)
         if starts:
             self.alive_at = now
         if cancels:
@@ -146,7 +198,6 @@ class Record(Generic[DataT]):
         self.born = now
         self.started = None
         self.dated = True
-        self.cancelled = self.cancelled or cancels
 
     def set_created(self, created: float, service_now: float | None, now: float) -> None:
         """Let the job's age count from its creation.

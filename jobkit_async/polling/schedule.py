@@ -11,8 +11,8 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -20,8 +20,11 @@ from jobkit_async.checks import check_seconds
 from jobkit_async.errors import InvalidArgument
 
 __all__ = [
+    "NOT_DUE",
+    "Due",
     "ExponentialBackoff",
     "FixedInterval",
+    "HasDue",
     "Policy",
     "Polling",
     "Schedule",
@@ -32,6 +35,9 @@ JITTER: Final = 0.05
 """Gaps vary by this share to either side, so that processes do not fall into step."""
 SLACK: Final = 0.1
 """A job is taken along early if no more than this share of its gap is left."""
+LARGEST: Final = 2_000
+"""Jobs that are looked at together at the most, where there is a choice: a look must be chosen in
+a fraction of the time for which the event loop may be held. What is left is due at once."""
 CANDIDATES: Final = 4
 """How many jobs are compared for each free seat in a request."""
 
@@ -161,10 +167,18 @@ class Polling:
         return min(gap, self.max_interval)
 
 
-_Plan = tuple[float, Any, float]
-"""When a job is due, the job, and the gap before that; the same object in the dict and the heap."""
-_UNPLANNED: Final[_Plan] = (math.inf, None, 0.0)
+Due = tuple[float, Any, float]
+"""When a job is due, the job's key, and since when it has waited; the same object at the job and
+in the heap. One that is due as soon as it waits was asked for by somebody."""
+NOT_DUE: Final[Due] = (math.inf, None, math.inf)
 """A job that was taken, or that has no time of its own since all are due together."""
+
+
+class HasDue(Protocol):
+    """A job that is waited for, as far as the schedule knows it."""
+
+    due: Due
+    """When it is due; only the schedule changes it."""
 
 
 class Schedule:
@@ -175,6 +189,8 @@ class Schedule:
         batch: How many jobs one request answers for; None if one answers for all. Then they are
             all due together.
         rng: Where jitter comes from.
+        jobs: The jobs that are waited for, by key: they come and go there, and each holds its own
+            plan, as another dict would take more memory than the plans.
 
     A request that answers for many jobs is worth its price once the delay that may have come up
     with all of them together is as large. That grows with the square of the time since a job was
@@ -182,21 +198,24 @@ class Schedule:
     sets the gaps, a request waits for the others to fall due with the first.
     """
 
-    def __init__(self, polling: Polling, batch: int | None, rng: random.Random) -> None:
+    def __init__(
+        self,
+        polling: Polling,
+        batch: int | None,
+        rng: random.Random,
+        jobs: Mapping[Any, HasDue],
+    ) -> None:
         self._polling = polling
         self._not_before = -math.inf
         self._batch = batch
         self._rng = rng
-        self._due: dict[Any, _Plan] = {}
-        self._heap: list[_Plan] = []
+        self._jobs = jobs
+        self._heap: list[Due] = []
         self._tick = math.inf
         self._gate = -math.inf
 
-    def __len__(self) -> int:
-        return len(self._due)
-
     def __repr__(self) -> str:
-        return f"<Schedule of {len(self)} jobs, next at {self.wake()}>"
+        return f"<Schedule of {len(self._jobs)} jobs, next at {self.wake()}>"
 
     def gap(self, waited: Waited) -> float:
         """Seconds from a look to the next by the policy, or the cold rule, with jitter."""
@@ -211,37 +230,35 @@ class Schedule:
         """Have a job looked at, at this loop time at the latest."""
         self._not_before = min(self._not_before, at)
         if self._batch is None:
-            self._due[key] = _UNPLANNED
             self._tick = min(self._tick, at)
-        elif self._due.get(key, _UNPLANNED)[0] > at:
-            self._plan(key, at, 0.0)
+        elif self._jobs[key].due[0] > at:
+            self._plan(key, at, at)
 
-    def looked(self, key: Any, at: float, gap: float) -> None:
+    def looked(self, key: Any, at: float, since: float) -> None:
         """Plan the next look at a job that was taken, unless it was hurried meanwhile.
 
         Args:
             key: The job.
             at: Loop time of the next look.
-            gap: How far that is from this one; a part of it may be cut off.
+            since: Loop time of this one.
         """
-        if self._due.get(key) is _UNPLANNED:
-            self._plan(key, at, gap)
+        if self._jobs[key].due is NOT_DUE:
+            self._plan(key, at, since)
 
     def looked_at_all(self, at: float) -> None:
         """Plan the next look at all jobs, which one request answers for."""
         self._tick = min(self._tick, at)
 
-    def _plan(self, key: Any, at: float, gap: float) -> None:
-        plan = self._due[key] = (at, key, gap)
+    def _plan(self, key: Any, at: float, since: float) -> None:
+        plan = self._jobs[key].due = (at, key, since)
         heapq.heappush(self._heap, plan)
 
-    def discard(self, key: Any) -> None:
-        """Forget a job."""
-        self._due.pop(key, None)
-        if len(self._heap) > 64 and len(self._heap) > 4 * len(self._due):
-            self._heap = [entry for entry in self._heap if self._holds(entry)]
+    def tidy(self) -> None:
+        """Forget jobs that have gone, now and then; to be called when one goes."""
+        if len(self._heap) > 64 and len(self._heap) > 4 * len(self._jobs):
+            self._heap = [plan for plan in self._heap if self._holds(plan)]
             heapq.heapify(self._heap)
-        if not self._due:
+        if not self._jobs:
             self._tick = math.inf
 
     def close_gate(self, until: float) -> None:
@@ -251,7 +268,7 @@ class Schedule:
     def wake(self) -> float:
         """Loop time at which the next job is due; infinity if none is."""
         if self._batch is None:
-            due = self._tick if self._due else math.inf
+            due = self._tick if self._jobs else math.inf
         else:
             while self._heap and not self._holds(self._heap[0]):
                 heapq.heappop(self._heap)
@@ -270,17 +287,18 @@ class Schedule:
             self._tick = math.inf
             return None
         self._not_before = -math.inf
-        due = self._pop(lambda at, gap, _: at <= now + SLACK * gap)
+        most = max(1, LARGEST // self._batch) * self._batch
+        due = self._pop(lambda at, gap, count: at <= now + SLACK * gap and count < most)
         seats = -len(due) % self._batch
         others = self._pop(lambda _at, _gap, count: count < CANDIDATES * seats)
         others.sort(key=lambda plan: _ripeness(plan, now), reverse=True)
         for plan in others[seats:]:
             heapq.heappush(self._heap, plan)
         taken = [*due, *others[:seats]]
-        if self._polling.policy is None:
+        full = len(due) // self._batch * self._batch
+        if self._polling.policy is None and full < len(taken):
             # The last request, which may have free seats, is left out where it is not worth it.
             taken.sort(key=lambda plan: _ripeness(plan, now), reverse=True)
-            full = len(due) // self._batch * self._batch
             last = taken[full:]
             until = self._worth_it_at(last, now)
             if until > now:
@@ -289,45 +307,46 @@ class Schedule:
                     heapq.heappush(self._heap, plan)
                 taken = taken[:full]
         for _, key, _ in taken:
-            self._due[key] = _UNPLANNED
+            self._jobs[key].due = NOT_DUE
         return [key for _, key, _ in taken]
 
-    def _pop(self, wanted: Callable[[float, float, int], bool]) -> list[_Plan]:
+    def _pop(self, wanted: Callable[[float, float, int], bool]) -> list[Due]:
         """Take plans off the heap while they are wanted, by when, their gap and their number."""
-        popped: list[_Plan] = []
+        popped: list[Due] = []
         while self._heap:
             plan = self._heap[0]
             if self._holds(plan):
-                if not wanted(plan[0], plan[2], len(popped)):
+                if not wanted(plan[0], plan[0] - plan[2], len(popped)):
                     break
                 popped.append(plan)
             heapq.heappop(self._heap)
         return popped
 
-    def _worth_it_at(self, plans: list[_Plan], now: float) -> float:
+    def _worth_it_at(self, plans: list[Due], now: float) -> float:
         """Loop time from which on a look at these jobs is worth a request."""
         squares, products, sum_, latest = 0.0, 0.0, 0.0, math.inf
-        for at, _, gap in plans:
+        for at, _, since in plans:
+            gap, waited = at - since, now - since
             if gap <= 0.0:
                 return now  # somebody asked for a look
-            waited = gap - (at - now)
             squares += 1.0 / (gap * gap)
             products += waited / (gap * gap)
             sum_ += (waited / gap) ** 2
             latest = min(latest, at + gap)
-        worth = float(min(len(self._due), self._batch or 1))
+        worth = float(min(len(self._jobs), self._batch or 1))
         missing = worth - sum_
         if not plans or missing <= 1e-6 * worth:
             return now
         delay = (math.sqrt(products * products + squares * missing) - products) / squares
         return min(now + delay, max(latest, now))
 
-    def _holds(self, plan: _Plan) -> bool:
+    def _holds(self, plan: Due) -> bool:
         """Whether what the heap has is still what is planned for its job."""
-        return self._due.get(plan[1]) is plan
+        job = self._jobs.get(plan[1])
+        return job is not None and job.due is plan
 
 
-def _ripeness(plan: _Plan, now: float) -> float:
+def _ripeness(plan: Due, now: float) -> float:
     """How much of the time to its next look a job has waited."""
-    at, _, gap = plan
-    return 1.0 if gap <= 0.0 else max(0.0, 1.0 - (at - now) / gap)
+    at, _, since = plan
+    return max(0.0, (now - since) / (at - since)) if at > since else 1.0

@@ -14,6 +14,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from jobkit_async.errors import JobkitError, NotFound, RateLimited, ServerError
 from jobkit_async.hooks import Reporter
@@ -76,8 +77,10 @@ class Tracker(Generic[DataT]):
         self._service_time = service_time
         self._report = None if reporter is None else Report(reporter, service_time)
         self._rng = polling.rng or random.Random()
-        self._schedule = Schedule(polling, source.batch, self._rng)
         self._entries: dict[Key, Entry[DataT]] = {}
+        # A record that an entry holds is not in here: a weak reference takes as much as a record.
+        self._others: WeakValueDictionary[Key, Record[DataT]] = WeakValueDictionary()
+        self._schedule = Schedule(polling, source.batch, self._rng, self._entries)
         self._outlook = Outlook(polling, self._population)
         self._pace = Pace(self._schedule, polling, source.batch, self._outlook)
         self._deadlines: Deadlines[DataT] = Deadlines()
@@ -95,6 +98,21 @@ class Tracker(Generic[DataT]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    # -- records
+
+    def find(self, key: Key) -> Record[DataT] | None:
+        """What is known of a job, if anything still is."""
+        entry = self._entries.get(key)
+        return self._others.get(key) if entry is None else entry.record
+
+    def keep(self, record: Record[DataT]) -> None:
+        """Let a new record be found as long as somebody holds it, or waits for its job."""
+        self._others[record.key] = record
+
+    def known(self) -> set[Key]:
+        """The jobs of which anything is still known."""
+        return {*self._entries, *self._others}
 
     # -- waiters
 
@@ -139,6 +157,7 @@ class Tracker(Generic[DataT]):
             if on_update is None and not once:  # the others are told at once where the job stands
                 at = self._pace.first_look(record, now, len(self._entries))
             entry = self._entries[record.key] = Entry(record)
+            self._others.pop(record.key, None)
             self._schedule.add(record.key, at)
             if self._report is not None:
                 self._report.awaited(entry, now)
@@ -162,7 +181,8 @@ class Tracker(Generic[DataT]):
             entry.discard(watch)
             if entry.abandoned:
                 del self._entries[watch.record.key]
-                self._schedule.discard(watch.record.key)
+                self._others[watch.record.key] = entry.record
+                self._schedule.tidy()
                 if not self._entries:
                     self._deadlines.clear()
                     self._arm()
@@ -226,7 +246,10 @@ class Tracker(Generic[DataT]):
             if wake > soon:
                 await self._sleep(loop, min(wake, self._deadlines.next_last_look(lead)))
             else:
-                await self._look(loop, now, self._schedule.take(soon))
+                keys = self._schedule.take(soon)
+                if keys is not None and len(keys) > SLICE:
+                    await asyncio.sleep(0)
+                await self._look(loop, now, keys)
 
     async def _breathe(self) -> None:
         """Let jobs come while they do, so that waits that begin together are looked at together."""
@@ -289,7 +312,14 @@ class Tracker(Generic[DataT]):
                 if watch.once_after is not None and watch.once_after <= asked_at:
                     self._end(watch, entry.timeout())
         rest = [entry for key, entry in asks.items() if self._entries.get(key) is entry]
-        self._pace.plan(now, rest, len(self._entries))
+        if self._source.batch is None:
+            self._pace.plan_all(now, rest, len(self._entries))
+            rest = []
+        for count, entry in enumerate(rest, 1):
+            if self._entries.get(entry.record.key) is entry:
+                self._pace.plan(now, entry, len(self._entries))
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
         for key in skipped & self._entries.keys():
             if any(watch.once_after is not None for watch in self._entries[key].watches):
                 self._schedule.add(key, now)

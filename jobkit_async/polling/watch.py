@@ -10,7 +10,7 @@ import attrs
 
 from jobkit_async.errors import ClientClosed, Forbidden, Unauthorized
 from jobkit_async.polling.record import Record
-from jobkit_async.polling.schedule import Polling
+from jobkit_async.polling.schedule import NOT_DUE, Due, Polling
 from jobkit_async.polling.source import Sighting
 from jobkit_async.states import JobState
 
@@ -153,6 +153,7 @@ class Entry(Generic[DataT]):
     """Loop time from which on its end counts as detected; for hooks."""
     looks: int = 0
     tried_at: float = float("-inf")
+    due: Due = NOT_DUE
     _trouble: _Trouble = attrs.field(default=_NO_TROUBLE, init=False)
 
     @property

@@ -8,7 +8,6 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, cast
-from weakref import WeakValueDictionary
 
 import attrs
 import pytest
@@ -19,7 +18,7 @@ from jobkit_async.fakes.server import FakeServer
 from jobkit_async.fakes.timeline import Plan, Planner, Timeline
 from jobkit_async.job import Job
 from jobkit_async.polling.record import Record
-from jobkit_async.polling.schedule import FixedInterval, Polling
+from jobkit_async.polling.schedule import NOT_DUE, Due, FixedInterval, Polling, Schedule
 from jobkit_async.polling.source import Ask, Observed, Sighting
 from jobkit_async.polling.tracker import Tracker
 from jobkit_async.registry import find_service
@@ -95,7 +94,6 @@ class Memory:
         """Jobs that a look at many does not show, and a single read does."""
         self.on_look: Callable[[], None] = lambda: None
         self._scripts: dict[str, list[tuple[float, _Scene]]] = {}
-        self._records: WeakValueDictionary[str, Record[str]] = WeakValueDictionary()
         self._closed = False
         polling = polling or Polling(policy=FixedInterval(10.0))
         if polling.rng is None:
@@ -125,9 +123,10 @@ class Memory:
 
     def handle(self, key: str) -> MemoryJob:
         """A handle; no I/O."""
-        record = self._records.get(key)
+        record = self._tracker.find(key)
         if record is None:
-            record = self._records[key] = Record(key)
+            record = Record(key)
+            self._tracker.keep(record)
         return MemoryJob(cast(Any, self), record)
 
     def touch(self, job: MemoryJob, *, cancels: bool = False) -> None:
@@ -142,7 +141,7 @@ class Memory:
     @property
     def records(self) -> list[str]:
         """Keys of the jobs of which anything is still known."""
-        return sorted(self._records.keys())
+        return sorted(self._tracker.known())
 
     def _scene(self, key: str, at: float) -> _Scene:
         scene: _Scene = None
@@ -238,6 +237,37 @@ def memory() -> type[Memory]:
 def see() -> Callable[..., Sighting[str]]:
     """Makes a sighting of a state."""
     return sighting
+
+
+class Plain:
+    """A job that is nothing but planned."""
+
+    def __init__(self) -> None:
+        self.due: Due = NOT_DUE
+
+
+class Booked(Schedule):
+    """A schedule with jobs of its own, which come when they are added."""
+
+    def __init__(self, polling: Polling, batch: int | None, rng: random.Random) -> None:
+        self.jobs: dict[Any, Plain] = {}
+        super().__init__(polling, batch, rng, self.jobs)
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def add(self, key: Any, at: float) -> None:
+        self.jobs.setdefault(key, Plain())
+        super().add(key, at)
+
+    def discard(self, key: Any) -> None:
+        self.jobs.pop(key, None)
+        self.tidy()
+
+
+@pytest.fixture
+def booked() -> type[Booked]:
+    return Booked
 
 
 @pytest.fixture

@@ -180,8 +180,8 @@ def test_shares_of_ends_and_of_what_lasts_longer_make_up_all() -> None:
     ended = [Life(0.0, 10.0), Life(0.0, 20.0), Life(5.0, 30.0)]
     running = [Life(0.0, 15.0, 2.0), Life(20.0, 50.0)]
     points, tail, since = module._product_limit(ended, running, -math.inf)
-    assert [seconds for seconds, _ in points] == [10.0, 20.0, 30.0]
+    assert [point.seconds for point in points] == [10.0, 20.0, 30.0]
     # 6 at risk at 10 s; 3 at 20 s; 2 at 30 s.
-    assert [weight / 3 for _, weight in points] == pytest.approx([1 / 6, 5 / 6 / 3, 5 / 9 / 2])
-    assert sum(weight for _, weight in points) + tail == pytest.approx(3.0)
+    assert [point.weight / 3 for point in points] == pytest.approx([1 / 6, 5 / 6 / 3, 5 / 9 / 2])
+    assert sum(point.weight for point in points) + tail == pytest.approx(3.0)
     assert since == 50.0

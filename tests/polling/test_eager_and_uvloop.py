@@ -54,7 +54,7 @@ def start(awaitable: Awaitable[Any]) -> asyncio.Task[Any]:
 def idle(service: Any) -> bool:
     """Whether nothing of a tracker is left at work."""
     tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("jobkit_async-")]
-    return len(service._tracker) == 0 and not tasks and len(service._tracker._schedule) == 0
+    return len(service._tracker) == 0 and not tasks
 
 
 @pytest.mark.looptime(start=START, end=20_000)

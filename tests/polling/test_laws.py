@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 
 from jobkit_async.polling.inspection import Grid, Inspection
-from jobkit_async.polling.laws import DAY, Law, fit
+from jobkit_async.polling.laws import DAY, Law, Point, fit
 
 durations = st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=40)
 
 
 def law_of(seconds: Sequence[float]) -> Law:
-    return fit([(value, 1.0) for value in seconds])
+    return fit([Point(value) for value in seconds])
 
 
 def drawn(draw: Callable[[random.Random], float], count: int, seed: int = 1) -> list[float]:
@@ -56,8 +56,8 @@ class TestLaws:
 
     @given(durations, st.floats(0.1, 10.0))
     def test_weights_count_as_repetitions_do(self, seconds: list[float], at: float) -> None:
-        twice = fit([(value, 2.0) for value in seconds])
-        assert 0.0 <= twice.cdf(at) <= 1.0 + 1e-9
+        twice = fit([Point(value, 2.0, 2.0) for value in seconds])
+        assert twice.cdf(at) == pytest.approx(law_of([*seconds, *seconds]).cdf(at))
 
     def test_one_mode_is_a_log_normal_law(self) -> None:
         law = law_of(drawn(normal, 200))
@@ -76,6 +76,16 @@ class TestLaws:
         assert second.width < 0.09
         assert law.cdf(250.0) - law.cdf(8.0) < 0.002
 
+    def test_crowds_of_three_lengths_are_three_modes(self) -> None:
+        law = fit([Point(seconds, 85.0, 85.0) for seconds in (5.0, 60.0, 300.0)])
+        for seconds in (5.0, 60.0, 300.0):
+            assert law.cdf(1.2 * seconds) - law.cdf(seconds / 1.2) > 0.3
+
+    def test_odds_may_be_as_low_as_can_be(self) -> None:
+        # Crowds of many lengths: however many jobs have spoken against modes, a law comes of it.
+        law = fit([Point(1.05**i, 1e4) for i in range(200)])
+        assert law.cdf(1.05**100) == pytest.approx(0.5, abs=0.01)
+
     def test_durations_on_all_scales_are_a_span(self) -> None:
         law = law_of(drawn(lambda rng: 3600.0 ** rng.random(), 60))
         share, _ = law.span
@@ -93,7 +103,7 @@ class TestLaws:
         assert 0.6 < law.cdf(10.3) < 0.99
 
     def test_what_lasts_longer_than_all_comes_on_all_scales_after_it(self) -> None:
-        law = fit([(10.0, 1.0)] * 10, tail=10.0, tail_from=100.0)
+        law = fit([Point(10.0)] * 10, tail=10.0, tail_from=100.0)
         known = law.cdf(100.0)
         assert known == pytest.approx(0.5, abs=0.02)
         assert law.cdf(200.0) - known == pytest.approx(0.25, abs=0.01)

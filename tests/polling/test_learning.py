@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jobkit_async.errors import api_error
-from jobkit_async.polling.schedule import FixedInterval, Polling, Schedule
+from jobkit_async.polling.schedule import FixedInterval, Polling
 from jobkit_async.states import JobState
 
 pytestmark = pytest.mark.looptime(start=100.0)
@@ -165,6 +165,32 @@ async def test_intervals_that_leave_no_choice(shop: Callable[..., Shop], jobs: i
     assert {look - began for look in place.service.times} == {7.0 * k for k in range(1, 10)}
 
 
+@pytest.mark.parametrize("jobs", [1, 3], ids=["one", "several"])
+@pytest.mark.parametrize("what", ["ended", "grid"])
+async def test_what_cannot_be_reckoned_with_is_as_if_never_learned(
+    shop: Callable[..., Shop],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    jobs: int,
+    what: str,
+) -> None:
+    place = shop()
+    outlook = place.service._tracker._outlook
+    await place.learn(20)
+
+    def impossible(*_: Any) -> None:
+        raise ZeroDivisionError("numbers that nobody has thought of")
+
+    monkeypatch.setattr(outlook.durations, what, impossible)
+    results = await asyncio.gather(*(place.begin(60.0).wait() for _ in range(jobs)))
+    assert len(results) == jobs
+    assert "is dropped" in caplog.text
+    caplog.clear()
+    await place.learn(20)  # from the beginning
+    assert outlook.durations.grid(("k", "whole"), list) is not None
+    assert not caplog.records
+
+
 async def test_a_job_that_outlasts_all_is_asked_as_if_nothing_were_known(
     shop: Callable[..., Shop],
 ) -> None:
@@ -279,15 +305,19 @@ async def test_progress_sharpens_the_estimate(
 class TestWorth:
     """Requests by name wait for the others to fall due with the first."""
 
-    def schedule(self, polling: Polling | None = None, batch: int = 10) -> Schedule:
-        return Schedule(polling or Polling(), batch, random.Random(1))
+    @pytest.fixture(autouse=True)
+    def _booked(self, booked: Any) -> None:
+        self.booked = booked
 
-    def fill(self, schedule: Schedule, plans: list[tuple[float, float]]) -> None:
+    def schedule(self, polling: Polling | None = None, batch: int = 10) -> Any:
+        return self.booked(polling or Polling(), batch, random.Random(1))
+
+    def fill(self, schedule: Any, plans: list[tuple[float, float]]) -> None:
         for key, _ in enumerate(plans):
             schedule.add(key, 0.0)
         schedule.take(0.0)
         for key, (due, gap) in enumerate(plans):
-            schedule.looked(key, due, gap)
+            schedule.looked(key, due, due - gap)
 
     def test_one_that_is_due_waits_for_nine_that_are_not(self) -> None:
         schedule = self.schedule()

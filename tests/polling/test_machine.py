@@ -388,7 +388,7 @@ class Machine(RuleBasedStateMachine):
             self.check(wait)
         await asyncio.sleep(1.0)
         tracker = self.client._tracker
-        assert len(tracker) == len(tracker._schedule) == len(tracker._deadlines) == 0
+        assert len(tracker) == len(tracker._deadlines) == 0
         names = [task.get_name() for task in asyncio.all_tasks()]
         assert not [name for name in names if name.startswith("jobkit_async-")]
 

@@ -140,7 +140,7 @@ class TestClosing:
         await asyncio.wait([closing])
         assert closing.cancelled()
         assert {type(error) for error in await asyncio.gather(*tasks)} == {ClientClosed}
-        assert len(service._tracker) == len(service._tracker._schedule) == 0
+        assert len(service._tracker) == 0
 
     async def test_closing_while_a_wait_for_many_is_begun(self, memory: Any) -> None:
         service = memory()

@@ -153,7 +153,7 @@ class TestStress:
         assert min(count["told"], count["timed out"], count["cancelled"]) > operations / 50
         await asyncio.sleep(1.0)
         tracker = service._tracker
-        assert len(tracker) == len(tracker._schedule) == len(tracker._deadlines) == 0
+        assert len(tracker) == len(tracker._deadlines) == 0
         assert own_tasks() == []
         del stress
         assert complaints() == []
