@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from jobkit_async.job import Job, JobUpdate, OnInput
     from jobkit_async.joblist import JobList
     from jobkit_async.model import UNSET, Unset
+    from jobkit_async.options import Limits, Retry, Timeout
     from jobkit_async.polling.schedule import (
         ExponentialBackoff,
         FixedInterval,
@@ -98,6 +99,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "job": ("Job", "JobUpdate", "OnInput"),
     "joblist": ("JobList",),
     "model": ("UNSET", "Unset"),
+    "options": ("Limits", "Retry", "Timeout"),
     "polling.schedule": ("ExponentialBackoff", "FixedInterval", "Policy", "Polling", "Waited"),
     "services.bsubio.client": ("BsubioClient",),
     "services.bsubio.job": ("BsubioJob",),
@@ -147,6 +149,7 @@ __all__ = [
     "JobkitError",
     "LeiaClient",
     "LeiaJob",
+    "Limits",
     "NotFound",
     "OnInput",
     "Outcome",
@@ -157,8 +160,10 @@ __all__ = [
     "PollingFailed",
     "RateLimited",
     "RequestTimeout",
+    "Retry",
     "ServerError",
     "TableError",
+    "Timeout",
     "TransportError",
     "Unauthorized",
     "Unset",

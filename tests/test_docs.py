@@ -12,11 +12,10 @@ import pytest
 from rich.console import Console
 
 import jobkit_async
-from jobkit_async import JobkitError, JobState, Polling, Waited, errors
+from jobkit_async import JobkitError, JobState, Polling, Retry, Waited, errors
 from jobkit_async.cli import _table
 from jobkit_async.demo import DemoResult, ServiceResult
 from jobkit_async.registry import GROUP, find_service, service_names
-from jobkit_async.retry import Retry
 from jobkit_async.states import Need
 
 ROOT = Path(__file__).parents[1]
