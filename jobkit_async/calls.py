@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -24,12 +25,11 @@ class CallTime:
         self._loop = asyncio.get_running_loop()
         self._until = self._loop.time() + timeout.call
         self._stopped_at: float | None = None
-        self._ended = False
 
     @property
     def over(self) -> bool:
-        """Whether it is over by itself."""
-        return self.left() == 0.0 and not self._ended
+        """Whether it is over, and was not ended before."""
+        return self.left() == 0.0 and self._until > -math.inf
 
     def left(self) -> float:
         """Seconds that are left; 0 when its time is over."""
@@ -50,8 +50,7 @@ class CallTime:
 
     def end(self) -> None:
         """Leave no time for anything more."""
-        self._until = self._loop.time()
-        self._ended = True
+        self._until = -math.inf
 
 
 class _Call:

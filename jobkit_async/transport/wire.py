@@ -309,8 +309,9 @@ class Transport:
         def starved() -> RequestTimeout:
             time.end()  # nothing more to try: the pool would not move for another try either
             return RequestTimeout(
-                f"{request.operation}: it was not sent, as in {patience:g} s none of the "
-                f"client's {self.pool.used} requests under way ended (an unread download is one)",
+                f"{request.operation}: it was not sent: the requests under way (there are "
+                f"{self.pool.used}, unread downloads among them) left no room for it "
+                f"within {patience:g} s",
                 operation=request.operation,
             )
 
