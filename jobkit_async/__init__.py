@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from jobkit_async.job import Job, JobUpdate, OnInput
     from jobkit_async.joblist import JobList
     from jobkit_async.model import UNSET, Unset
+    from jobkit_async.options import Limits, Retry, Timeout
     from jobkit_async.polling.schedule import (
         ExponentialBackoff,
         FixedInterval,
@@ -114,6 +115,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "job": ("Job", "JobUpdate", "OnInput"),
     "joblist": ("JobList",),
     "model": ("UNSET", "Unset"),
+    "options": ("Limits", "Retry", "Timeout"),
     "polling.schedule": ("ExponentialBackoff", "FixedInterval", "Policy", "Polling", "Waited"),
     "services.bsubio.client": ("BsubioClient",),
     "services.bsubio.job": ("BsubioJob",),
@@ -165,6 +167,7 @@ __all__ = [
     "JobkitError",
     "LeiaClient",
     "LeiaJob",
+    "Limits",
     "LookEvent",
     "NotFound",
     "OnInput",
@@ -177,9 +180,11 @@ __all__ = [
     "RateLimited",
     "RequestEvent",
     "RequestTimeout",
+    "Retry",
     "RetryEvent",
     "ServerError",
     "TableError",
+    "Timeout",
     "TransportError",
     "Unauthorized",
     "Unset",

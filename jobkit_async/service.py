@@ -13,7 +13,7 @@ import random
 import sys
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from inspect import Parameter, signature
@@ -23,21 +23,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar, 
 import attrs
 
 from jobkit_async.auth import Auth
-from jobkit_async.caller import Caller, Options, check_count, check_headers
-from jobkit_async.checks import check_seconds
+from jobkit_async.caller import Caller, Options, check_headers
+from jobkit_async.checks import check_count
 from jobkit_async.endpoint import Endpoint, Repeat
 from jobkit_async.errors import DecodeError, InvalidArgument, OutcomeUnknown
 from jobkit_async.hooks import Hooks, Reporter
 from jobkit_async.job import Job
 from jobkit_async.joblist import JobList
+from jobkit_async.options import Limits, Retry, Timeout
 from jobkit_async.polling.record import Record
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Sighting, Source
 from jobkit_async.polling.tracker import Tracker
+from jobkit_async.pool import Lane
 from jobkit_async.redact import Hidden, forget_frames
 from jobkit_async.refs import Ref, deployment_of
 from jobkit_async.request import check_id
-from jobkit_async.retry import Retry
+from jobkit_async.retry import Budget
 from jobkit_async.transfer import Download
 from jobkit_async.transport import Transport, check_base_url
 
@@ -48,6 +50,7 @@ __all__ = ["ServiceApi", "ServiceClient"]
 
 DataT = TypeVar("DataT")
 JobT = TypeVar("JobT", bound=Job[Any])
+OptionsT = TypeVar("OptionsT")
 
 REMEMBERED: Final = 10_000
 """Cancellations that are remembered after the last handle of their job has gone."""
@@ -61,7 +64,10 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         base_url: Where the service is.
         session: The caller's own aiohttp session; it is neither closed nor changed.
         polling: How jobs are waited for.
-        timeout: Seconds that one request may take; for a transfer, between two signs of life.
+        timeout: How long the parts of a call may take; a number is the seconds of one attempt.
+        retry: How often a call that may be repeated is.
+        limits: How many requests at once, and a second; how much of an answer is held.
+        middlewares: The caller's own, around every request; within those of the session.
         allow_plain_http: Whether credentials may travel over plain http to other machines.
         hooks: What to tell of requests, repetitions, looks and ends; None for nobody.
     """
@@ -82,31 +88,40 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         base_url: str,
         session: aiohttp.ClientSession | None,
         polling: Polling | None,
-        timeout: float | None,
+        timeout: float | Timeout | None,
+        retry: Retry | None = None,
+        limits: Limits | None = None,
+        middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
         allow_plain_http: bool,
         hooks: Hooks | None = None,
     ) -> None:
-        polling = Polling() if polling is None else polling
-        if not isinstance(polling, Polling):
-            raise InvalidArgument("polling", f"a Polling is due, not {type(polling).__name__}")
+        polling = _given("polling", Polling, polling)
         base_url = check_base_url(base_url, allow_plain_http=allow_plain_http)
         self.base_url: Final = base_url
         self.deployment: Final = deployment_of(base_url)
-        transport = Transport(
-            base_url, session=session, user_agent=f"jobkit_async/{version('jobkit-async')}"
+        options = Options(
+            timeout=Timeout() if timeout is None else Timeout.of(timeout),
+            retry=_given("retry", Retry, retry),
         )
-        options = Options()
-        if timeout is not None:
-            options = Options(timeout=check_seconds("timeout", timeout))
+        transport = Transport(
+            base_url,
+            session=session,
+            user_agent=f"jobkit_async/{version('jobkit-async')}",
+            limits=_given("limits", Limits, limits),
+            middlewares=middlewares,
+        )
         reporter = self._reporter(hooks)
         options = attrs.evolve(options, reporter=reporter)
         rng = polling.rng or random.Random()
-        anonymous = Caller(transport, None, options, rng)
-        self._caller = Caller(transport, auth(anonymous) if callable(auth) else auth, options, rng)
+        budget = Budget(options.retry.budget)
+        anonymous = Caller(transport, None, options, budget, rng, Lane.LOGIN)
+        self._caller = Caller(
+            transport, auth(anonymous) if callable(auth) else auth, options, budget, rng
+        )
         # Polls are not repeated by the caller: the tracker paces failures by itself.
         watcher = reporter and reporter.for_polls()
         alone = attrs.evolve(options, retry=Retry(retries=0), reporter=watcher)
-        polls = attrs.evolve(self._caller, options=alone)
+        polls = attrs.evolve(self._caller, options=alone, lane=Lane.POLLS)
         self._cancelled: OrderedDict[Any, None] = OrderedDict()
         self._source: Source[DataT] = self._make_source(polls)
         self._tracker: Final = Tracker(
@@ -200,16 +215,19 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
     def with_options(
         self,
         *,
-        timeout: float | None = None,
+        timeout: float | Timeout | None = None,
         retries: int | None = None,
+        retry: Retry | None = None,
         headers: Mapping[str, str] | None = None,
         hooks: Hooks | None = None,
     ) -> Self:
         """A view of this client with other options; it shares everything else.
 
         Args:
-            timeout: Seconds that one request may take.
+            timeout: How long the parts of a call may take; a number is the seconds of one
+                attempt.
             retries: The most repetitions of a call that may be repeated.
+            retry: The same with the pauses; its ``budget`` stays the client's.
             headers: Further headers of every request, added to those of this view.
             hooks: What to tell of this view's calls, in the place of the client's own. What
                 waiting does is told to the latter.
@@ -220,10 +238,12 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         """
         options = self._caller.options
         if timeout is not None:
-            options = attrs.evolve(options, timeout=check_seconds("timeout", timeout))
+            options = attrs.evolve(options, timeout=Timeout.of(timeout))
+        if retry is not None:
+            options = attrs.evolve(options, retry=_given("retry", Retry, retry))
         if retries is not None:
-            retry = attrs.evolve(options.retry, retries=check_count(retries))
-            options = attrs.evolve(options, retry=retry)
+            fewer = attrs.evolve(options.retry, retries=check_count("retries", retries))
+            options = attrs.evolve(options, retry=fewer)
         if headers is not None:
             options = attrs.evolve(options, headers={**options.headers, **check_headers(headers)})
         if hooks is not None:
@@ -407,6 +427,19 @@ class ServiceApi(Generic[JobT]):
 
     async def _download(self, row: Endpoint, *arguments: Any) -> Download:
         return await self._client._download(row, *arguments)
+
+
+def _given(name: str, cls: type[OptionsT], value: OptionsT | None) -> OptionsT:
+    """What was given for an argument, or the default.
+
+    Raises:
+        InvalidArgument: It is of another type.
+    """
+    if value is None:
+        return cls()
+    if not isinstance(value, cls):
+        raise InvalidArgument(name, f"a {cls.__name__} is due, not {type(value).__name__}")
+    return value
 
 
 def _now() -> float:

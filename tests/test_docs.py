@@ -12,11 +12,20 @@ import pytest
 from rich.console import Console
 
 import jobkit_async
-from jobkit_async import Hooks, JobkitError, JobState, Polling, Waited, errors
+from jobkit_async import (
+    Hooks,
+    JobkitError,
+    JobState,
+    Limits,
+    Polling,
+    Retry,
+    Timeout,
+    Waited,
+    errors,
+)
 from jobkit_async.cli import _table
 from jobkit_async.demo import DemoResult, ServiceResult
 from jobkit_async.registry import GROUP, find_service, service_names
-from jobkit_async.retry import Retry
 from jobkit_async.states import Need
 
 ROOT = Path(__file__).parents[1]
@@ -135,6 +144,23 @@ def test_how_often_calls_are_repeated() -> None:
     repeats = " ".join(page("docs/clients.md").split())
     pauses = "up to 0.5 s, then 1 s, or after the service's Retry-After of up to 20 s"
     assert f"repeated up to twice, after a random pause of {pauses}." in repeats
+
+
+def test_the_defaults_of_times_and_limits() -> None:
+    assert Timeout() == Timeout(connect=15, read=30, attempt=30, call=120)
+    assert Limits() == Limits(64, None, max_body=64 << 20, max_listing=256 << 20)
+    text = " ".join(page("docs/clients.md").split())
+    for said in (
+        "`connect` (15)",
+        "signs of life (30)",
+        "`attempt` (30;",
+        "pauses (120;",
+        "at once (64)",
+        "64 MiB; 256 MiB of a listing",
+        "An eighth of the room",
+        "gives 0.1 back",
+    ):
+        assert said in text
 
 
 def test_the_tree_of_errors() -> None:

@@ -77,6 +77,7 @@ PUBLIC = [
     "JobkitError",
     "LeiaClient",
     "LeiaJob",
+    "Limits",
     "LookEvent",
     "NotFound",
     "OnInput",
@@ -89,9 +90,11 @@ PUBLIC = [
     "RateLimited",
     "RequestEvent",
     "RequestTimeout",
+    "Retry",
     "RetryEvent",
     "ServerError",
     "TableError",
+    "Timeout",
     "TransportError",
     "Unauthorized",
     "Unset",
@@ -294,14 +297,16 @@ async def test_each_status_has_its_class(
 ) -> None:
     client = await opened(service)
     read = reading(client.with_options(retries=0))
-    recorder.say({"detail": "as it is"}, status=status, Location=recorder.origin + "/elsewhere")
+    recorder.say({"detail": "as it is"}, status=status, Location="http://127.0.0.1:1/elsewhere")
     with pytest.raises(ApiError) as caught:
         await read()
     assert type(caught.value) is cls
     assert caught.value.status == status
     assert caught.value.operation == READS.get(service, "get_job")
     assert f"HTTP {status}" in str(caught.value)
-    assert len(recorder.arrived) == 1  # redirects are not followed, and nothing is repeated
+    assert (
+        len(recorder.arrived) == 1
+    )  # redirects elsewhere are not followed, and nothing is repeated
     if status >= 400:
         assert "as it is" in str(caught.value)
         assert json.loads(caught.value.body) == {"detail": "as it is"}

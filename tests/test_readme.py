@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 BLOCKS = {
     "README.md": {"python": 4, "console": 2, "text": 1, "toml": 1},
     "docs/architecture.md": {},
-    "docs/clients.md": {"python": 2, "text": 1},
+    "docs/clients.md": {"python": 4, "text": 1},
     "docs/observability.md": {"python": 2},
     "docs/testing.md": {"python": 1},
     "docs/waiting.md": {"python": 1},
@@ -153,6 +153,29 @@ async def test_the_block_about_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.looptime
+async def test_the_block_about_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    careful_client = execute("docs/clients.md", 1)["careful_client"]
+    async with FakeBsubio() as server:
+        monkeypatch.setenv("BSUBIO_API_KEY", server.api_key)
+        monkeypatch.setenv("BSUBIO_BASE_URL", server.base_url)
+        async with careful_client() as client:
+            for _ in range(11):
+                await client.jobs.list_jobs()
+    assert asyncio.get_running_loop().time() == pytest.approx(1.0)  # ten a second
+
+
+async def test_the_block_about_middlewares(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced_client = execute("docs/clients.md", 2)["traced_client"]
+    async with FakeLeia(record=True) as server:
+        monkeypatch.setenv("LEIA_API_KEY", server.api_key)
+        monkeypatch.setenv("LEIA_BASE_URL", server.base_url)
+        async with traced_client() as client:
+            await client.models.admin_get_models()
+    seen = [{name.lower(): value for name, value in one.headers.items()} for one in server.seen]
+    assert len({headers["x-correlation-id"] for headers in seen}) == 2
+
+
+@pytest.mark.looptime
 @pytest.mark.parametrize(
     ("plan", "told"),
     [
@@ -165,7 +188,7 @@ async def test_the_block_about_the_environment(monkeypatch: pytest.MonkeyPatch) 
 async def test_the_block_about_errors(
     plan: Plan | None, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = execute("docs/clients.md", 1)["result"]
+    result = execute("docs/clients.md", 3)["result"]
     async with (
         FakeBsubio(planner=lambda rng, job_type: plan or Plan()) as server,
         BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,

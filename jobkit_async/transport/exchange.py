@@ -73,6 +73,7 @@ class Exchange:
     __slots__ = (
         "_clock",
         "_context",
+        "_error",
         "_outage",
         "_over",
         "_request",
@@ -85,6 +86,7 @@ class Exchange:
         self._request = request
         self._outage = outage
         self._over = False
+        self._error: type[BaseException] | None = None
         self._clock = asyncio.get_running_loop().time  # also where it ends outside of the loop
         self._started = self._clock()
         # A download may be read, or time out, far from where it was asked for.
@@ -101,6 +103,9 @@ class Exchange:
         """Around what raises the error that ends it."""
         try:
             yield
+        except asyncio.CancelledError as error:
+            self._error = type(error)  # which may stand for another, known further out
+            raise
         except BaseException as error:
             self.end(type(error))
             raise
@@ -114,6 +119,7 @@ class Exchange:
         if self._over:
             return
         self._over = True
+        error = error or self._error
         now = self._clock()
         seconds = now - self._started
         if _log.isEnabledFor(logging.DEBUG):

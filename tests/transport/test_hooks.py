@@ -20,6 +20,7 @@ from jobkit_async import (
     EndEvent,
     Hooks,
     InvalidArgument,
+    Limits,
     LookEvent,
     Polling,
     RequestEvent,
@@ -137,11 +138,10 @@ async def test_what_goes_wrong_on_the_way_is_told_by_its_class(
 
 
 async def test_an_answer_beyond_all_bounds_is_told(
-    serve: Any, connect: Connect, kept: Kept, monkeypatch: pytest.MonkeyPatch
+    serve: Any, connect: Connect, kept: Kept
 ) -> None:
-    monkeypatch.setattr("jobkit_async.request.LIMIT", 100)
     server = await serve(serve.http(200, b"x" * 101))
-    client = await connect("bsubio", server.url, hooks=kept)
+    client = await connect("bsubio", server.url, hooks=kept, limits=Limits(max_body=100))
     with pytest.raises(AnswerTooLarge):
         await client.jobs.get_job("7")
     (event,) = kept.requests
