@@ -41,9 +41,18 @@ if TYPE_CHECKING:
         WaitTimeout,
         WrongEventLoop,
     )
+    from jobkit_async.hooks import (
+        EndEvent,
+        Hooks,
+        LookEvent,
+        RequestEvent,
+        RetryEvent,
+        combine_hooks,
+    )
     from jobkit_async.job import Job, JobUpdate, OnInput
     from jobkit_async.joblist import JobList
     from jobkit_async.model import UNSET, Unset
+    from jobkit_async.options import Limits, Retry, Timeout
     from jobkit_async.polling.schedule import (
         ExponentialBackoff,
         FixedInterval,
@@ -95,9 +104,18 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "WaitTimeout",
         "WrongEventLoop",
     ),
+    "hooks": (
+        "EndEvent",
+        "Hooks",
+        "LookEvent",
+        "RequestEvent",
+        "RetryEvent",
+        "combine_hooks",
+    ),
     "job": ("Job", "JobUpdate", "OnInput"),
     "joblist": ("JobList",),
     "model": ("UNSET", "Unset"),
+    "options": ("Limits", "Retry", "Timeout"),
     "polling.schedule": ("ExponentialBackoff", "FixedInterval", "Policy", "Polling", "Waited"),
     "services.bsubio.client": ("BsubioClient",),
     "services.bsubio.job": ("BsubioJob",),
@@ -130,9 +148,11 @@ __all__ = [
     "Download",
     "EcotaxaClient",
     "EcotaxaJob",
+    "EndEvent",
     "ExponentialBackoff",
     "FixedInterval",
     "Forbidden",
+    "Hooks",
     "InvalidArgument",
     "Job",
     "JobCancelled",
@@ -147,6 +167,8 @@ __all__ = [
     "JobkitError",
     "LeiaClient",
     "LeiaJob",
+    "Limits",
+    "LookEvent",
     "NotFound",
     "OnInput",
     "Outcome",
@@ -156,9 +178,13 @@ __all__ = [
     "Polling",
     "PollingFailed",
     "RateLimited",
+    "RequestEvent",
     "RequestTimeout",
+    "Retry",
+    "RetryEvent",
     "ServerError",
     "TableError",
+    "Timeout",
     "TransportError",
     "Unauthorized",
     "Unset",
@@ -169,6 +195,7 @@ __all__ = [
     "Waited",
     "WrongEventLoop",
     "as_completed",
+    "combine_hooks",
     "wait_all",
 ]
 

@@ -48,12 +48,14 @@ def check(request: Request, answer: Answer) -> None:
     if not 200 <= answer.status < 300:
         raise refusal(request, answer)
     if answer.cut is not None:
-        raise DecodeError(
+        error = DecodeError(
             answer.cut,
             operation=request.operation,
             status=answer.status,
             body=excerpt(answer.body, request.secrets),
         )
+        error.cut = True
+        raise error
     if request.row.returns.envelope and codec.pluck(answer.body, at=("success",)) is False:
         raise _failure(request, answer)
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from jobkit_async.checks import check_text, has_controls
 from jobkit_async.errors import ClientClosed, DecodeError, InvalidArgument
+from jobkit_async.redact import Hidden
 from jobkit_async.request import check_header
 
 __all__ = ["Auth", "LoginAuth", "StaticAuth", "basic", "bearer", "one_of", "secret"]
@@ -44,7 +45,7 @@ class StaticAuth:
     """
 
     def __init__(self, name: str, value: str, *secrets: str) -> None:
-        self._headers = {name: value}
+        self._headers = Hidden({name: value})
         self._secrets = (value, *secrets)
 
     def __repr__(self) -> str:
@@ -103,7 +104,7 @@ class LoginAuth:
                 if login.cancelled() and not (task is not None and task.cancelling()):
                     raise ClientClosed("the client was closed during the log-in") from None
                 raise
-        return {self._name: self._prefix + self._token}
+        return Hidden({self._name: self._prefix + self._token})
 
     async def _once(self) -> None:
         token = await self._log_in()

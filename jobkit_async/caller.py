@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
@@ -11,22 +13,27 @@ import attrs
 
 from jobkit_async.answer import Answer, check, read, refusal
 from jobkit_async.auth import Auth
+from jobkit_async.calls import CallTime
 from jobkit_async.endpoint import Endpoint, ResultKind
 from jobkit_async.errors import (
+    ApiError,
     InvalidArgument,
     JobkitError,
+    RequestTimeout,
     Unauthorized,
 )
-from jobkit_async.redact import redact
+from jobkit_async.hooks import Reporter
+from jobkit_async.options import Retry, Timeout
+from jobkit_async.pool import Lane
+from jobkit_async.redact import forget_frames, redact
 from jobkit_async.request import Request, build, check_header
-from jobkit_async.retry import Retry, RetryState
+from jobkit_async.retry import Budget, RetryState
 from jobkit_async.transfer import Download, UploadBody
 from jobkit_async.transport import Reply, Transport
 
-__all__ = ["TIMEOUT", "Caller", "Options", "check_count", "check_headers"]
+__all__ = ["Caller", "Options", "check_headers"]
 
-TIMEOUT: Final = 30.0
-"""Seconds that one request may take, unless said otherwise."""
+_log = logging.getLogger("jobkit_async.transport")
 
 
 @attrs.frozen(kw_only=True)
@@ -34,14 +41,16 @@ class Options:
     """What a view of a client may change.
 
     Attributes:
-        timeout: Seconds that one request may take; for a transfer, between two signs of life.
+        timeout: How long the parts of a call may take.
         retry: How often a call that may be repeated is repeated.
         headers: Further headers of every request.
+        reporter: Who tells the hooks of requests and repetitions, or None.
     """
 
-    timeout: float = TIMEOUT
+    timeout: Timeout = attrs.field(factory=Timeout)
     retry: Retry = attrs.field(factory=Retry)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    reporter: Reporter | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -52,13 +61,17 @@ class Caller:
         transport: Where requests go.
         auth: The credentials; None for a log-in.
         options: Timeouts and the like.
+        budget: What all callers of a client together may spend on repetitions.
         rng: Where jitter comes from.
+        lane: Among whom its requests wait for their turn.
     """
 
     transport: Transport
     auth: Auth | None
     options: Options
+    budget: Budget
     rng: random.Random
+    lane: Lane = Lane.CALLS
 
     async def value(self, row: Endpoint, *arguments: Any) -> Any:
         """Carry an operation out.
@@ -67,16 +80,16 @@ class Caller:
             The decoded value: models, or for a listing of jobs a list of models and the total.
         """
 
-        async def attempt(request: Request, headers: Mapping[str, str]) -> Any:
-            return read(request, await self._send(request, headers))
+        async def attempt(request: Request, headers: Mapping[str, str], time: CallTime) -> Any:
+            return read(request, await self._send(request, headers, time))
 
         return await self._repeat(row, arguments, attempt)
 
     async def answer(self, row: Endpoint, *arguments: Any) -> Answer:
         """Carry an operation out; a good answer, not decoded."""
 
-        async def attempt(request: Request, headers: Mapping[str, str]) -> Answer:
-            answer = await self._send(request, headers)
+        async def attempt(request: Request, headers: Mapping[str, str], time: CallTime) -> Answer:
+            answer = await self._send(request, headers, time)
             check(request, answer)
             return answer
 
@@ -85,27 +98,26 @@ class Caller:
     async def download(self, row: Endpoint, *arguments: Any) -> Download:
         """Carry an operation out whose answer is a file."""
 
-        async def attempt(request: Request, headers: Mapping[str, str]) -> Download:
-            timeout = self.options.timeout
-            reply = await self.transport.stream(request, headers, timeout=timeout)
+        async def attempt(request: Request, headers: Mapping[str, str], time: CallTime) -> Download:
+            reply = await self.transport.stream(request, headers, time=time, lane=self.lane)
             if not 200 <= reply.status < 300:
-                raise await self._refusal(request, reply)
+                raise await self._refusal(request, reply, time)
             return Download(reply, operation=row.name)
 
         return cast(Download, await self._repeat(row, arguments, attempt))
 
-    async def _send(self, request: Request, headers: Mapping[str, str]) -> Answer:
-        return await self.transport.send(request, headers, timeout=self.options.timeout)
+    async def _send(self, request: Request, headers: Mapping[str, str], time: CallTime) -> Answer:
+        return await self.transport.send(request, headers, time=time, lane=self.lane)
 
-    @staticmethod
-    async def _refusal(request: Request, reply: Reply) -> JobkitError:
+    async def _refusal(self, request: Request, reply: Reply, time: CallTime) -> JobkitError:
         body = bytearray()
         try:
-            async for chunk in reply.chunks():
-                body += chunk
-                if len(body) > 1 << 16:
-                    break
-        except JobkitError:
+            with self.transport.calls.under_way(time.left):
+                async for chunk in reply.chunks():
+                    body += chunk
+                    if len(body) > 1 << 16:
+                        break
+        except (JobkitError, TimeoutError):
             pass  # the status says enough
         finally:
             reply.close()
@@ -114,58 +126,91 @@ class Caller:
     async def _repeat(
         self, row: Endpoint, arguments: tuple[Any, ...], attempt: Callable[..., Any]
     ) -> Any:
-        """Attempt a request until it succeeds or its error stands."""
+        """Attempt a request until it succeeds or its error stands.
+
+        A loop of ours and no middleware of aiohttp's: what follows from an attempt is decided by
+        what lies above HTTP, such as an answer that was cut off, a log-in that has expired, or a
+        404 that says that the attempt before has worked.
+        """
         self.transport.check()
-        request = build(row, arguments)
+        request = build(row, arguments, self.transport.limits)
         if isinstance(request.body, UploadBody):
             await request.body.check()
-        state = RetryState(row.repeat, self.options.retry, self.rng)
+        reporter = self.options.reporter
+        outer = sys.exception()
+        time = CallTime(self.options.timeout)
+        state = RetryState(row.repeat, self.options.retry, self.budget, self.rng)
+        before: JobkitError | None = None
         renewed = False
+        number = 0
         while True:
+            number += 1
             headers: Mapping[str, str] = {}
-            told = request
+            told = attrs.evolve(request, attempt=number, reporter=reporter)
             if self.auth is not None:
-                headers = await self.auth.headers()
-                told = attrs.evolve(request, secrets=(*request.secrets, *self.auth.secrets()))
+                headers = await self._credentials(row, self.auth, time)
+                told = attrs.evolve(told, secrets=(*request.secrets, *self.auth.secrets()))
             try:
-                return await attempt(told, {**self.options.headers, **headers})
+                result = await attempt(told, {**self.options.headers, **headers}, time)
             except Unauthorized as error:
-                _scrub(error, told)
+                _scrub(error, told, outer)
                 # Nothing was carried out, so even what must not be sent twice may be sent again.
                 better = self.auth is not None and self.auth.renew(headers)
                 if renewed or not better or not request.rewindable:
                     raise
                 renewed = True
+                if reporter is not None:
+                    reporter.retry(row.name, number, 0.0, error)
             except JobkitError as error:
-                _scrub(error, told)
+                _scrub(error, told, outer)
                 if state.done_before(error):
                     return _done(row)
-                pause = state.pause(error)
-                if pause is None or not request.rewindable:
+                pause = state.pause(error, time.left()) if request.rewindable else None
+                if pause is None:
+                    if isinstance(error, RequestTimeout) and time.over:
+                        raise _over(row, time, before) from (before or error)
                     raise
-                await asyncio.sleep(pause)
+                if reporter is not None:
+                    reporter.retry(row.name, number, pause, error)
+                before = error
+                _log.info("%s: %s; again in %.3f s", row.name, _kind(error), pause)
+                with self.transport.calls.under_way():
+                    await asyncio.sleep(pause)
+            else:
+                self.budget.give()
+                return result
+
+    async def _credentials(self, row: Endpoint, auth: Auth, time: CallTime) -> Mapping[str, str]:
+        """The headers to send, after a log-in if one is due."""
+        with self.transport.calls.under_way(time.left, lambda: _over(row, time, None)):
+            return await auth.headers()
 
 
-def _scrub(error: JobkitError, request: Request) -> None:
-    """Take credentials out of an error's message, into which a server may have echoed them."""
+def _scrub(error: JobkitError, request: Request, outer: BaseException | None) -> None:
+    """Take credentials out of an error: a server may have echoed them, and frames hold them."""
+    forget_frames(error, outer)
     error.args = tuple(redact(str(arg), request.secrets) for arg in error.args)
+
+
+def _kind(error: JobkitError) -> str:
+    """What went wrong, without a word of what the service said."""
+    status = f"HTTP {error.status}" if isinstance(error, ApiError) else ""
+    return status or type(error).__name__
+
+
+def _over(row: Endpoint, time: CallTime, before: JobkitError | None) -> RequestTimeout:
+    """The error of a call whose time is over."""
+    told = f"; the attempt before ended with: {before}" if before is not None else ""
+    return RequestTimeout(
+        f"{row.name}: the time of the call, {time.timeout.call:g} s, is over{told}",
+        operation=row.name,
+    )
 
 
 def _done(row: Endpoint) -> Any:
     """What stands for the lost answer of an earlier attempt that took effect."""
     result = row.returns
     return result.type() if result.kind is ResultKind.VALUE and attrs.has(result.type) else None
-
-
-def check_count(retries: object) -> int:
-    """A number of repetitions, checked.
-
-    Raises:
-        InvalidArgument: It is no number from 0 on.
-    """
-    if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
-        raise InvalidArgument("retries", f"a number from 0 on is due, not {retries!r}")
-    return retries
 
 
 _RESERVED: Final = frozenset(

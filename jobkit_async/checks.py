@@ -6,7 +6,14 @@ import math
 
 from jobkit_async.errors import InvalidArgument
 
-__all__ = ["check_seconds", "check_text", "has_controls", "has_surrogates"]
+__all__ = [
+    "check_count",
+    "check_number",
+    "check_seconds",
+    "check_text",
+    "has_controls",
+    "has_surrogates",
+]
 
 
 def check_text(name: str, value: object, *, empty: bool = True) -> str:
@@ -29,29 +36,53 @@ def check_text(name: str, value: object, *, empty: bool = True) -> str:
     return str.__str__(value)  # an enumeration's member goes out by its value
 
 
+def check_count(name: str, value: object, least: int = 0) -> int:
+    """A whole number that is large enough.
+
+    Args:
+        name: Name of the argument.
+        value: Its value.
+        least: The smallest that it may be.
+
+    Raises:
+        InvalidArgument: It is none, or is too small.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InvalidArgument(name, f"a number from {least} on is due, not {_shown(value)}")
+    return value
+
+
 def check_seconds(name: str, value: object, *, zero: bool = False, infinite: bool = False) -> float:
-    """A number of seconds.
+    """A number of seconds; arguments and errors as for :func:`check_number`."""
+    return check_number(name, value, zero=zero, infinite=infinite, of=" of seconds")
+
+
+def check_number(
+    name: str, value: object, *, zero: bool = False, infinite: bool = False, of: str = ""
+) -> float:
+    """A number that is not negative.
 
     Args:
         name: Name of the argument.
         value: Its value.
         zero: Whether it may be 0.
         infinite: Whether it may be infinite.
+        of: What it counts, for the error.
 
     Raises:
         InvalidArgument: It is not, or is negative.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
-            seconds = float(value)
+            number = float(value)
         except OverflowError:
-            seconds = math.nan
-        if 0.0 < seconds < math.inf or (zero and seconds == 0.0):
-            return seconds
-        if infinite and seconds == math.inf:
-            return seconds
+            number = math.nan
+        if 0.0 < number < math.inf or (zero and number == 0.0):
+            return number
+        if infinite and number == math.inf:
+            return number
     least = "from 0 on" if zero else "above 0"
-    raise InvalidArgument(name, f"a number of seconds {least} is due, not {_shown(value)}")
+    raise InvalidArgument(name, f"a number{of} {least} is due, not {_shown(value)}")
 
 
 def _shown(value: object) -> str:

@@ -131,11 +131,18 @@ class TransportError(JobkitError):
 
 
 class ConnectFailed(TransportError, ConnectionError):
-    """No connection came about (refused, DNS, TLS): the server saw nothing of the request."""
+    """No connection came about (refused, DNS, TLS): the server saw nothing of the request.
+
+    Attributes:
+        certificate: Whether it was the server's certificate that was refused; only then is it
+            certain that another try would not help.
+    """
+
+    certificate: bool = False
 
 
 class RequestTimeout(TransportError, TimeoutError):
-    """The request took longer than the client's ``timeout``."""
+    """The request, or the whole call, took longer than the client's ``timeout``."""
 
 
 class ConnectionLost(TransportError, ConnectionError):
@@ -249,7 +256,10 @@ class DecodeError(JobkitError):
         path: Where in the answer, as a JSON path such as ``$.job[3].status``; ``$`` is all of it.
         status: The HTTP status of the answer.
         body: The first :data:`EXCERPT` characters of the answer's body.
+        cut: Whether the answer ended before its end, or its compression could not be undone.
     """
+
+    cut: bool = False
 
     def __init__(
         self, problem: str, *, operation: str, path: str = "$", status: int = 200, body: str = ""

@@ -15,15 +15,13 @@ from jobkit_async import codec
 from jobkit_async.checks import check_text, has_controls
 from jobkit_async.endpoint import CSV, Endpoint, Param, Place, Repeat, ResultKind
 from jobkit_async.errors import InvalidArgument
+from jobkit_async.hooks import Reporter
+from jobkit_async.options import Limits
 from jobkit_async.transfer import UploadBody
 
 __all__ = ["Request", "arguments", "build", "check_header", "check_id"]
 
-LIMIT: Final = 64 << 20
-"""The most bytes of an answer that are held in memory."""
-
-LISTING_LIMIT: Final = 256 << 20
-"""The same for a listing of jobs."""
+_LIMITS: Final = Limits()
 
 
 @attrs.frozen
@@ -37,6 +35,9 @@ class Request:
         body: JSON text, something to upload, or None.
         part: Name of the form part that the upload becomes; None sends it bare.
         secrets: Credentials among the arguments, to be kept out of messages.
+        attempt: Which try of its call this is, from 1.
+        reporter: Who tells the hooks of it, or None.
+        limits: How much of the answer may be held.
     """
 
     row: Endpoint
@@ -45,6 +46,9 @@ class Request:
     body: bytes | UploadBody | None = attrs.field(default=None, repr=False)
     part: str | None = None
     secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+    attempt: int = 1
+    reporter: Reporter | None = attrs.field(default=None, repr=False)
+    limits: Limits = attrs.field(default=_LIMITS, repr=False)
 
     @property
     def operation(self) -> str:
@@ -64,15 +68,17 @@ class Request:
     @property
     def limit(self) -> int:
         """The most bytes of the answer that are held in memory."""
-        return LISTING_LIMIT if self.row.returns.kind is ResultKind.JOBS else LIMIT
+        listing = self.row.returns.kind is ResultKind.JOBS
+        return self.limits.max_listing if listing else self.limits.max_body
 
 
-def build(row: Endpoint, arguments: Sequence[Any]) -> Request:
+def build(row: Endpoint, arguments: Sequence[Any], limits: Limits = _LIMITS) -> Request:
     """The request of an operation.
 
     Args:
         row: The operation.
         arguments: Its arguments in the order of ``row.params``; None is an optional one left out.
+        limits: How much of the answer may be held.
 
     Raises:
         InvalidArgument: One of them cannot be sent; nothing has been.
@@ -110,7 +116,7 @@ def build(row: Endpoint, arguments: Sequence[Any]) -> Request:
             else:
                 headers["Content-Type"] = "application/octet-stream"
     target = f"{path}?{'&'.join(pairs)}" if pairs else path
-    return Request(row, target, headers, body, part, tuple(secrets))
+    return Request(row, target, headers, body, part, tuple(secrets), limits=limits)
 
 
 def arguments(row: Endpoint, **named: Any) -> tuple[Any, ...]:

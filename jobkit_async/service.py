@@ -10,9 +10,10 @@ import asyncio
 import copy
 import os
 import random
+import sys
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from inspect import Parameter, signature
@@ -22,19 +23,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar, 
 import attrs
 
 from jobkit_async.auth import Auth
-from jobkit_async.caller import Caller, Options, check_count, check_headers
-from jobkit_async.checks import check_seconds
+from jobkit_async.caller import Caller, Options, check_headers
+from jobkit_async.checks import check_count
 from jobkit_async.endpoint import Endpoint, Repeat
 from jobkit_async.errors import DecodeError, InvalidArgument, OutcomeUnknown
+from jobkit_async.hooks import Hooks, Reporter
 from jobkit_async.job import Job
 from jobkit_async.joblist import JobList
+from jobkit_async.options import Limits, Retry, Timeout
 from jobkit_async.polling.record import Record
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Sighting, Source
 from jobkit_async.polling.tracker import Tracker
+from jobkit_async.pool import Lane
+from jobkit_async.redact import Hidden, forget_frames
 from jobkit_async.refs import Ref, deployment_of
 from jobkit_async.request import check_id
-from jobkit_async.retry import Retry
+from jobkit_async.retry import Budget
 from jobkit_async.transfer import Download
 from jobkit_async.transport import Transport, check_base_url
 
@@ -45,6 +50,7 @@ __all__ = ["ServiceApi", "ServiceClient"]
 
 DataT = TypeVar("DataT")
 JobT = TypeVar("JobT", bound=Job[Any])
+OptionsT = TypeVar("OptionsT")
 
 REMEMBERED: Final = 10_000
 """Cancellations that are remembered after the last handle of their job has gone."""
@@ -58,8 +64,12 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         base_url: Where the service is.
         session: The caller's own aiohttp session; it is neither closed nor changed.
         polling: How jobs are waited for.
-        timeout: Seconds that one request may take; for a transfer, between two signs of life.
+        timeout: How long the parts of a call may take; a number is the seconds of one attempt.
+        retry: How often a call that may be repeated is.
+        limits: How many requests at once, and a second; how much of an answer is held.
+        middlewares: The caller's own, around every request; within those of the session.
         allow_plain_http: Whether credentials may travel over plain http to other machines.
+        hooks: What to tell of requests, repetitions, looks and ends; None for nobody.
     """
 
     service: ClassVar[str]
@@ -78,35 +88,59 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         base_url: str,
         session: aiohttp.ClientSession | None,
         polling: Polling | None,
-        timeout: float | None,
+        timeout: float | Timeout | None,
+        retry: Retry | None = None,
+        limits: Limits | None = None,
+        middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
         allow_plain_http: bool,
+        hooks: Hooks | None = None,
     ) -> None:
-        polling = Polling() if polling is None else polling
-        if not isinstance(polling, Polling):
-            raise InvalidArgument("polling", f"a Polling is due, not {type(polling).__name__}")
+        polling = _given("polling", Polling, polling)
         base_url = check_base_url(base_url, allow_plain_http=allow_plain_http)
         self.base_url: Final = base_url
         self.deployment: Final = deployment_of(base_url)
-        transport = Transport(
-            base_url, session=session, user_agent=f"jobkit_async/{version('jobkit-async')}"
+        options = Options(
+            timeout=Timeout() if timeout is None else Timeout.of(timeout),
+            retry=_given("retry", Retry, retry),
         )
-        options = Options()
-        if timeout is not None:
-            options = Options(timeout=check_seconds("timeout", timeout))
+        transport = Transport(
+            base_url,
+            session=session,
+            user_agent=f"jobkit_async/{version('jobkit-async')}",
+            limits=_given("limits", Limits, limits),
+            middlewares=middlewares,
+        )
+        reporter = self._reporter(hooks)
+        options = attrs.evolve(options, reporter=reporter)
         rng = polling.rng or random.Random()
-        anonymous = Caller(transport, None, options, rng)
-        self._caller = Caller(transport, auth(anonymous) if callable(auth) else auth, options, rng)
+        budget = Budget(options.retry.budget)
+        anonymous = Caller(transport, None, options, budget, rng, Lane.LOGIN)
+        self._caller = Caller(
+            transport, auth(anonymous) if callable(auth) else auth, options, budget, rng
+        )
         # Polls are not repeated by the caller: the tracker paces failures by itself.
-        polls = attrs.evolve(self._caller, options=attrs.evolve(options, retry=Retry(retries=0)))
+        watcher = reporter and reporter.for_polls()
+        alone = attrs.evolve(options, retry=Retry(retries=0), reporter=watcher)
+        polls = attrs.evolve(self._caller, options=alone, lane=Lane.POLLS)
         self._cancelled: OrderedDict[Any, None] = OrderedDict()
         self._source: Source[DataT] = self._make_source(polls)
         self._tracker: Final = Tracker(
-            self._source, polling, name=self.service, service_time=transport.service_time
+            self._source,
+            polling,
+            name=self.service,
+            service_time=transport.service_time,
+            reporter=watcher,
         )
 
     def __repr__(self) -> str:
         state = "closed" if self._caller.transport.closed else f"{len(self._tracker)} jobs awaited"
         return f"<{type(self).__name__} {self.base_url}, {state}>"
+
+    def _reporter(self, hooks: Hooks | None) -> Reporter | None:
+        """Who tells these hooks what happens."""
+        if hooks is None:
+            return None
+        return Reporter(hooks, service=self.service, base_url=self.base_url)
 
     @abstractmethod
     def _make_source(self, caller: Caller) -> Source[DataT]:
@@ -126,17 +160,22 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         Raises:
             InvalidArgument: The environment lacks the credentials, or has two kinds of them.
         """
-        found: dict[str, Any] = {}
+        outer = sys.exception()
+        found = Hidden()
         given = any(options.get(name) is not None for name in cls._credentials)
         for name in (*(() if given else cls._credentials), *cls._settings):
-            value = os.environ.get(f"{cls.service}_{name}".upper())
-            if value:
-                found[name] = value
+            variable = f"{cls.service}_{name}".upper()
+            if os.environ.get(variable):
+                found[name] = os.environ[variable]
         found.update(options)
         for name, parameter in signature(cls).parameters.items():
             if parameter.default is Parameter.empty and name not in found:
                 raise InvalidArgument(name, f"set {cls.service.upper()}_{name.upper()}")
-        return cls(**found)
+        try:
+            return cls(**found)
+        except InvalidArgument as error:
+            forget_frames(error, outer)
+            raise
 
     # -- life
 
@@ -176,16 +215,22 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
     def with_options(
         self,
         *,
-        timeout: float | None = None,
+        timeout: float | Timeout | None = None,
         retries: int | None = None,
+        retry: Retry | None = None,
         headers: Mapping[str, str] | None = None,
+        hooks: Hooks | None = None,
     ) -> Self:
         """A view of this client with other options; it shares everything else.
 
         Args:
-            timeout: Seconds that one request may take.
+            timeout: How long the parts of a call may take; a number is the seconds of one
+                attempt.
             retries: The most repetitions of a call that may be repeated.
+            retry: The same with the pauses; its ``budget`` stays the client's.
             headers: Further headers of every request, added to those of this view.
+            hooks: What to tell of this view's calls, in the place of the client's own. What
+                waiting does is told to the latter.
 
         Raises:
             InvalidArgument: One of them is out of bounds, or a header cannot be sent or belongs
@@ -193,12 +238,16 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         """
         options = self._caller.options
         if timeout is not None:
-            options = attrs.evolve(options, timeout=check_seconds("timeout", timeout))
+            options = attrs.evolve(options, timeout=Timeout.of(timeout))
+        if retry is not None:
+            options = attrs.evolve(options, retry=_given("retry", Retry, retry))
         if retries is not None:
-            retry = attrs.evolve(options.retry, retries=check_count(retries))
-            options = attrs.evolve(options, retry=retry)
+            fewer = attrs.evolve(options.retry, retries=check_count("retries", retries))
+            options = attrs.evolve(options, retry=fewer)
         if headers is not None:
             options = attrs.evolve(options, headers={**options.headers, **check_headers(headers)})
+        if hooks is not None:
+            options = attrs.evolve(options, reporter=self._reporter(hooks))
         view = copy.copy(self)
         view._caller = attrs.evolve(self._caller, options=options)
         return view
@@ -378,6 +427,19 @@ class ServiceApi(Generic[JobT]):
 
     async def _download(self, row: Endpoint, *arguments: Any) -> Download:
         return await self._client._download(row, *arguments)
+
+
+def _given(name: str, cls: type[OptionsT], value: OptionsT | None) -> OptionsT:
+    """What was given for an argument, or the default.
+
+    Raises:
+        InvalidArgument: It is of another type.
+    """
+    if value is None:
+        return cls()
+    if not isinstance(value, cls):
+        raise InvalidArgument(name, f"a {cls.__name__} is due, not {type(value).__name__}")
+    return value
 
 
 def _now() -> float:

@@ -12,11 +12,20 @@ import pytest
 from rich.console import Console
 
 import jobkit_async
-from jobkit_async import JobkitError, JobState, Polling, Waited, errors
+from jobkit_async import (
+    Hooks,
+    JobkitError,
+    JobState,
+    Limits,
+    Polling,
+    Retry,
+    Timeout,
+    Waited,
+    errors,
+)
 from jobkit_async.cli import _table
 from jobkit_async.demo import DemoResult, ServiceResult
 from jobkit_async.registry import GROUP, find_service, service_names
-from jobkit_async.retry import Retry
 from jobkit_async.states import Need
 
 ROOT = Path(__file__).parents[1]
@@ -137,6 +146,23 @@ def test_how_often_calls_are_repeated() -> None:
     assert f"repeated up to twice, after a random pause of {pauses}." in repeats
 
 
+def test_the_defaults_of_times_and_limits() -> None:
+    assert Timeout() == Timeout(connect=15, read=30, attempt=30, call=120)
+    assert Limits() == Limits(64, None, max_body=64 << 20, max_listing=256 << 20)
+    text = " ".join(page("docs/clients.md").split())
+    for said in (
+        "`connect` (15)",
+        "signs of life (30)",
+        "`attempt` (30;",
+        "pauses (120;",
+        "at once (64)",
+        "64 MiB; 256 MiB of a listing",
+        "An eighth of the room",
+        "gives 0.1 back",
+    ):
+        assert said in text
+
+
 def test_the_tree_of_errors() -> None:
     above = ["JobkitError"]
     drawn: set[tuple[str, ...]] = {("JobkitError", "Exception")}
@@ -168,12 +194,32 @@ def test_the_short_table_of_errors() -> None:
 def test_the_loggers() -> None:
     sources = "".join(file.read_text(encoding="utf-8") for file in PACKAGE.rglob("*.py"))
     names = set(re.findall(r"getLogger\((.*?)\)", sources))
-    table = rows("docs/clients.md", "logger", "level", "what it tells")
+    table = rows("docs/observability.md", "logger", "level", "what it tells")
     assert {f'"{name}"' for logger, _, _ in table for name in codes(logger)} == names
     levels = {name for _, level, _ in table for name in codes(level)}
     used = set(re.findall(r"_log\.(\w+)\(", sources))
-    assert {name.lower() for name in levels} == used - {"exception"}
+    assert {name.lower() for name in levels} == used - {"exception", "isEnabledFor"}
     assert all(name.strip('"') in page("README.md") for name in names)
+
+
+# -- hooks and OpenTelemetry
+
+
+def test_the_hooks() -> None:
+    table = rows("docs/observability.md", "method", "event", "when")
+    methods = {name: method for name, method in vars(Hooks).items() if name.startswith("on_")}
+    assert [name for row in table for name in codes(row[0])] == [*methods]
+    for name, event, _ in table:
+        (method,), (taken,) = codes(name), codes(event)
+        assert inspect.signature(methods[method]).parameters["event"].annotation == taken
+
+
+def test_the_metrics() -> None:
+    source = (PACKAGE / "otel.py").read_text(encoding="utf-8")
+    made = re.findall(r'create_\w+\(\s*"([\w.]+)",\s*"([^"]+)"', source)
+    table = rows("docs/observability.md", "metric", "unit", "what it tells")
+    told = {(name, unit) for row, unit, _ in table for name in codes(row)}
+    assert told == {(name, "" if unit.startswith("{") else unit) for name, unit in made}
 
 
 # -- waiting

@@ -13,7 +13,10 @@ import pytest
 
 import jobkit_async
 
-HEAVY = ["aiohttp", "cattrs", "msgspec", "yarl", "anyio", "click", "rich", "pytest", "hypothesis"]
+HEAVY = [
+    *("aiohttp", "cattrs", "msgspec", "yarl", "anyio", "click", "rich", "pytest", "hypothesis"),
+    "opentelemetry",
+]
 
 
 def run(code: str) -> Any:
@@ -39,6 +42,7 @@ def loaded_by(code: str) -> set[str]:
         "import jobkit_async",
         "import jobkit_async; jobkit_async.JobState.SUCCEEDED",
         "from jobkit_async import JobState",
+        "from jobkit_async import Hooks, RequestEvent, combine_hooks",
         "import jobkit_async; jobkit_async.JobFailed; jobkit_async.InvalidArgument",
         "import jobkit_async; dir(jobkit_async)",
         "import jobkit_async; hasattr(jobkit_async, 'nonsense')",
@@ -71,6 +75,12 @@ def test_one_client_loads_no_other_service() -> None:
     services = {name for name in loaded if name.startswith("jobkit_async.services.")}
     assert {name.split(".")[2] for name in services} == {"bsubio"}
     assert not {"click", "rich", "pytest", "aiohttp.web"} & loaded
+
+
+def test_only_the_extra_loads_opentelemetry() -> None:
+    clients = "from jobkit_async import *\nHooks, BsubioClient, EcotaxaClient, LeiaClient"
+    assert "opentelemetry" not in loaded_by(f"{clients}, VidispineClient")
+    assert "opentelemetry" in loaded_by("import jobkit_async.otel")
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

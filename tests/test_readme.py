@@ -20,6 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from jobkit_async import BsubioClient, BsubioJob, EcotaxaClient, LeiaClient, VidispineClient
 from jobkit_async.services.bsubio.models import CreateJobRequest
@@ -30,7 +34,8 @@ ROOT = Path(__file__).parents[1]
 BLOCKS = {
     "README.md": {"python": 4, "console": 2, "text": 1, "toml": 1},
     "docs/architecture.md": {},
-    "docs/clients.md": {"python": 2, "text": 1},
+    "docs/clients.md": {"python": 4, "text": 1},
+    "docs/observability.md": {"python": 2},
     "docs/testing.md": {"python": 1},
     "docs/waiting.md": {"python": 1},
 }
@@ -148,6 +153,29 @@ async def test_the_block_about_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.looptime
+async def test_the_block_about_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    careful_client = execute("docs/clients.md", 1)["careful_client"]
+    async with FakeBsubio() as server:
+        monkeypatch.setenv("BSUBIO_API_KEY", server.api_key)
+        monkeypatch.setenv("BSUBIO_BASE_URL", server.base_url)
+        async with careful_client() as client:
+            for _ in range(11):
+                await client.jobs.list_jobs()
+    assert asyncio.get_running_loop().time() == pytest.approx(1.0)  # ten a second
+
+
+async def test_the_block_about_middlewares(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced_client = execute("docs/clients.md", 2)["traced_client"]
+    async with FakeLeia(record=True) as server:
+        monkeypatch.setenv("LEIA_API_KEY", server.api_key)
+        monkeypatch.setenv("LEIA_BASE_URL", server.base_url)
+        async with traced_client() as client:
+            await client.models.admin_get_models()
+    seen = [{name.lower(): value for name, value in one.headers.items()} for one in server.seen]
+    assert len({headers["x-correlation-id"] for headers in seen}) == 2
+
+
+@pytest.mark.looptime
 @pytest.mark.parametrize(
     ("plan", "told"),
     [
@@ -160,7 +188,7 @@ async def test_the_block_about_the_environment(monkeypatch: pytest.MonkeyPatch) 
 async def test_the_block_about_errors(
     plan: Plan | None, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = execute("docs/clients.md", 1)["result"]
+    result = execute("docs/clients.md", 3)["result"]
     async with (
         FakeBsubio(planner=lambda rng, job_type: plan or Plan()) as server,
         BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,
@@ -174,6 +202,29 @@ async def test_the_block_about_errors(
     printed = capsys.readouterr().out
     assert printed.startswith(told)
     assert bool(printed) is bool(told)
+
+
+@pytest.mark.looptime
+async def test_the_blocks_about_hooks_and_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    bill = execute("docs/observability.md")["bill"]
+    start = execute("docs/observability.md", 1)["start"]
+    exporter = InMemorySpanExporter()
+    tracers = TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(exporter))
+    async with FakeBsubio() as server:
+        monkeypatch.setenv("BSUBIO_API_KEY", server.api_key)
+        monkeypatch.setenv("BSUBIO_BASE_URL", server.base_url)
+        ref = await start(tracers, NoOpMeterProvider())
+        hooks = await bill(list(server.jobs))
+        assert sum(server.requests.values()) == 3 + sum(hooks.requests.values())
+    assert all(job_id in ref for job_id in server.jobs)
+    assert set(hooks.requests) == {"waiting"}
+    assert len(hooks.delays) == 1
+    spans = exporter.get_finished_spans()
+    assert [span.name for span in spans][:1] == ["POST /v1/jobs"]
+    assert spans[-1].name == "start a job"
+    assert all(span.parent == spans[-1].get_span_context() for span in spans[:-1])
+    tracers.shutdown()
 
 
 def test_no_other_block_on_any_page() -> None:

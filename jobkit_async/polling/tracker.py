@@ -16,14 +16,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from jobkit_async.errors import NotFound, RateLimited, ServerError
+from jobkit_async.errors import JobkitError, NotFound, RateLimited, ServerError
+from jobkit_async.hooks import Reporter
 from jobkit_async.polling.deadlines import Deadlines
 from jobkit_async.polling.outlook import Outlook
 from jobkit_async.polling.pace import Pace
 from jobkit_async.polling.record import Record
+from jobkit_async.polling.report import Report
 from jobkit_async.polling.schedule import Polling, Schedule
 from jobkit_async.polling.source import Key, Observed, Sighting, Source, fan_out
 from jobkit_async.polling.watch import Entry, Verdict, VerdictKind, Watch
+from jobkit_async.redact import forget_frames
 from jobkit_async.states import JobState
 
 __all__ = ["Tracker"]
@@ -56,6 +59,7 @@ class Tracker(Generic[DataT]):
         polling: When to ask.
         name: Name of the service, for the log.
         service_time: The service's Unix time at a time of the loop, or None where not known.
+        reporter: Who tells the hooks of looks and ends, or None.
     """
 
     def __init__(
@@ -65,11 +69,13 @@ class Tracker(Generic[DataT]):
         *,
         name: str,
         service_time: Callable[[float], float | None] = lambda _: None,
+        reporter: Reporter | None = None,
     ) -> None:
         self._source = source
         self._polling = polling
         self._name = name
         self._service_time = service_time
+        self._report = None if reporter is None else Report(reporter, service_time)
         self._rng = polling.rng or random.Random()
         self._entries: dict[Key, Entry[DataT]] = {}
         # A record that an entry holds is not in here: a weak reference takes as much as a record.
@@ -153,6 +159,8 @@ class Tracker(Generic[DataT]):
             entry = self._entries[record.key] = Entry(record)
             self._others.pop(record.key, None)
             self._schedule.add(record.key, at)
+            if self._report is not None:
+                self._report.awaited(entry, now)
         elif on_update is not None or once or record.alive_at is None:
             self._schedule.add(record.key, now)  # it has something to tell the newcomer
         entry.add(watch)
@@ -289,6 +297,8 @@ class Tracker(Generic[DataT]):
                 self._outlook.all_seen_at = asked_at
             skipped = await self._take(loop, asked_at, asks, observed)
             self._pace.spend(loop.time(), observed.cost)
+        if self._report is not None:
+            self._report.looked(len(asks), loop.time() - asked_at)
         if not self._entries:
             return
         now = loop.time()
@@ -378,6 +388,8 @@ class Tracker(Generic[DataT]):
             if isinstance(result, Sighting):
                 self._saw(entry, result, asked_at, now)
             elif isinstance(result, NotFound):
+                if self._report is not None:
+                    self._report.missed(key)
                 self._decide(entry, entry.missed(now, self._polling))
             else:
                 failures[key] = result
@@ -388,11 +400,15 @@ class Tracker(Generic[DataT]):
     async def _take_failures(
         self, loop: asyncio.AbstractEventLoop, failures: Mapping[Key, Exception]
     ) -> None:
+        if self._report is not None:
+            self._report.failed(failures)
         for error in set(failures.values()):
+            if isinstance(error, JobkitError):  # any other is a fault, which frames help to find
+                forget_frames(error)
             hint = error.retry_after if isinstance(error, RateLimited | ServerError) else None
             if hint is not None:
                 self._schedule.close_gate(loop.time() + hint)
-            _log.info("%s: a look failed: %s", self._name, error)
+            _log.info("%s: a look failed: %s", self._name, _kind(error))
         for count, (key, error) in enumerate(failures.items(), 1):
             entry = self._entries.get(key)
             if entry is not None:
@@ -407,6 +423,8 @@ class Tracker(Generic[DataT]):
     ) -> bool:
         """Take one sighting in; returns whether its end still lacks a snapshot."""
         record = entry.record
+        if self._report is not None:
+            self._report.saw(entry, sighting, now)
         entry.was_alive_at = record.alive_at or entry.was_alive_at
         known = record.newest
         counted = record.observe(sighting, asked_at=asked_at, now=now)
@@ -444,6 +462,8 @@ class Tracker(Generic[DataT]):
         """Tell everybody who waits for a job, but for those who wait on while it needs input."""
         if verdict is None:
             return
+        if self._report is not None:
+            self._report.decided(entry, verdict, asyncio.get_running_loop().time())
         for watch in entry.watches:
             if not (watch.keep_input and verdict.kind is VerdictKind.NEEDS_INPUT):
                 self._end(watch, verdict)
@@ -496,6 +516,12 @@ class Tracker(Generic[DataT]):
 def _seen_at(entry: Entry[Any]) -> float:
     """When a job was last sighted; those never seen come first."""
     return float("-inf") if entry.seen_at is None else entry.seen_at
+
+
+def _kind(error: Exception) -> str:
+    """What went wrong, without a word of what the service said."""
+    status = getattr(error, "status", None)
+    return type(error).__name__ if status is None else f"{type(error).__name__}, HTTP {status}"
 
 
 def _call(function: Callable[[Any], None], value: Any) -> None:

@@ -149,6 +149,8 @@ class Entry(Generic[DataT]):
         default=None, init=False, repr=False
     )
     was_alive_at: float | None = None
+    awaited_at: float | None = None
+    """Loop time from which on its end counts as detected; for hooks."""
     looks: int = 0
     tried_at: float = float("-inf")
     due: Due = NOT_DUE

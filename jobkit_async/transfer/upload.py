@@ -65,6 +65,7 @@ class UploadBody:
         content_type: Media type.
         failure: How reading the source failed, if it did.
         spent: Whether the source has been read to its end, or as far as it went.
+        taken: Bytes taken from it since its last start.
         moved_at: Loop time at which the last bytes were taken from it.
 
     Raises:
@@ -83,6 +84,7 @@ class UploadBody:
         self._start = 0
         self._opened: IO[Any] | None = None
         self.spent = False
+        self.taken = 0
         self.moved_at = 0.0
         name: object = "file"
         if isinstance(data, bytes | bytearray | memoryview):
@@ -184,6 +186,7 @@ class UploadBody:
             if self.spent and not self.rewindable:
                 raise InvalidArgument(self.argument, "it was read before, and can't be rewound")
             self.spent = False
+            self.taken = 0
             left = size
             async for chunk in self._read():
                 if not isinstance(chunk, bytes | bytearray | memoryview):
@@ -193,6 +196,7 @@ class UploadBody:
                 part = bytes(chunk if left is None else chunk[:left])
                 left = None if left is None else left - len(part)
                 self.moved_at = asyncio.get_running_loop().time()
+                self.taken += len(part)
                 if part:
                     yield part
                 if left == 0:

@@ -2,7 +2,7 @@
 
 aiohttp's exceptions become ours here and nowhere else. A request that must not be sent twice
 passes through a middleware which hides a lost connection from aiohttp, because aiohttp would send
-some methods again by itself.
+some methods again by itself. Every request waits for its turn in the client's pool first.
 """
 
 from __future__ import annotations

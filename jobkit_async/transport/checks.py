@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+import ssl
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -12,13 +14,22 @@ from jobkit_async.errors import (
     InvalidArgument,
 )
 
-__all__ = ["check_base_url", "check_session"]
+if TYPE_CHECKING:
+    from aiohttp import ClientMiddlewareType
+
+__all__ = ["check_base_url", "check_middlewares", "check_session"]
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def check_session(session: object) -> None:
-    """See that a caller's session leaves the credentials and the base URL to the client.
+def check_session(session: object, base_url: str) -> None:
+    """See that a caller's session may carry the credentials.
+
+    It leaves them and the base URL to the client, and verifies who it talks to.
+
+    Args:
+        session: The session.
+        base_url: Where the client talks to.
 
     Raises:
         InvalidArgument: It does not, or it is none.
@@ -33,6 +44,36 @@ def check_session(session: object) -> None:
         )
     if getattr(session, "_base_url", None) is not None:
         raise InvalidArgument("session", "it brings its own base_url; pass base_url= to the client")
+    parts = urlsplit(base_url)
+    if parts.scheme == "https" and parts.hostname not in _LOOPBACK and _trusts_all(session):
+        raise InvalidArgument(
+            "session",
+            "its connector does not verify TLS certificates, so that anybody could pose as the "
+            "service; give the connector ssl=ssl.create_default_context(cafile=...) with the "
+            "certificate to trust",
+        )
+
+
+def _trusts_all(session: aiohttp.ClientSession) -> bool:
+    # aiohttp shows what a connector was given nowhere else.
+    tls = getattr(session.connector, "_ssl", True)
+    if isinstance(tls, ssl.SSLContext):
+        return tls.verify_mode is ssl.CERT_NONE
+    return tls is False
+
+
+def check_middlewares(middlewares: object) -> tuple[ClientMiddlewareType, ...]:
+    """The caller's middlewares, if they can be called.
+
+    Raises:
+        InvalidArgument: They are no sequence, or one of them is no function.
+    """
+    if isinstance(middlewares, str) or not isinstance(middlewares, Sequence):
+        raise InvalidArgument("middlewares", f"a sequence is due, not {type(middlewares).__name__}")
+    for middleware in middlewares:
+        if not callable(middleware):
+            raise InvalidArgument("middlewares", f"{middleware!r} is no function")
+    return tuple(middlewares)
 
 
 def check_base_url(base_url: object, *, allow_plain_http: bool) -> str:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
-import time
-from collections.abc import AsyncIterator, Mapping
+import math
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import aiohttp
+import attrs
 from yarl import URL
 
 from jobkit_async.answer import Answer, http_date
-from jobkit_async.calls import Calls
+from jobkit_async.calls import Calls, CallTime
 from jobkit_async.endpoint import Repeat
 from jobkit_async.errors import (
     AnswerTooLarge,
@@ -29,25 +31,35 @@ from jobkit_async.errors import (
     TransportError,
     WrongEventLoop,
 )
-from jobkit_async.redact import redact
+from jobkit_async.options import Limits
+from jobkit_async.pool import Lane, Pool
 from jobkit_async.request import Request
 from jobkit_async.transfer import UploadBody
 from jobkit_async.transport.bodies import body_of, stall_of
-from jobkit_async.transport.checks import check_session
-from jobkit_async.transport.guards import Lost, never_again, ours_alone
+from jobkit_async.transport.checks import check_middlewares, check_session
+from jobkit_async.transport.exchange import Exchange, Outage
+from jobkit_async.transport.guards import never_again, ours_alone
+from jobkit_async.transport.redirects import STATUSES, next_url
 
 __all__ = ["Reply", "Transport"]
 
-_log = logging.getLogger("jobkit_async.transport")
 
-
-CONNECT_TIMEOUT: Final = 15.0
-"""The most seconds that it may take to connect."""
 CHUNK: Final = 1 << 18
 """The most bytes of a body that are taken at once, however many have been unpacked."""
 BREATH: Final = 1 << 20
 """Bytes of a body that are taken in before the event loop gets its turn."""
 
+_MISTRUSTED: Final = (
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.ServerFingerprintMismatch,
+)
+_UNCONNECTED: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+    *_MISTRUSTED,
+)
+"""What aiohttp raises when nothing of the request has been sent."""
 _FOREIGN: Final = (aiohttp.ClientError, OSError, EOFError)
 """What aiohttp raises when something went wrong on the way; anything else is raised as it is."""
 
@@ -55,10 +67,19 @@ _FOREIGN: Final = (aiohttp.ClientError, OSError, EOFError)
 class Reply:
     """An answer whose body is still to be read; what a download streams from."""
 
-    def __init__(self, transport: Transport, request: Request, response: Any) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        request: Request,
+        response: Any,
+        leave: Callable[[], None],
+        exchange: Exchange,
+    ) -> None:
         self._transport = transport
         self._request = request
+        self.exchange: Final = exchange
         self._response: aiohttp.ClientResponse = response
+        self._leave = leave
 
     @property
     def status(self) -> int:
@@ -81,9 +102,11 @@ class Reply:
             except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
                 chunk = error
             if isinstance(chunk, BaseException):
-                self._transport.translate(self._request, chunk, answered=True)
+                with self.exchange.failing():
+                    self._transport.translate(self._request, chunk, answered=True)
             if chunk is None:
                 break
+            self.exchange.received += len(chunk)
             yield chunk
 
     def close(self) -> None:
@@ -92,8 +115,10 @@ class Reply:
             self._response.release()
         else:
             self._response.close()
+        self._leave()
         if isinstance(self._request.body, UploadBody):
             self._request.body.close()
+        self.exchange.end()
 
 
 class Transport:
@@ -104,16 +129,25 @@ class Transport:
         session: The caller's own aiohttp session, which is neither closed nor changed; None to
             have one made and closed here.
         user_agent: The User-Agent header.
+        limits: How many requests at once, and a second; and how much of an answer is held.
+        middlewares: The caller's own, around every request.
 
     Raises:
-        InvalidArgument: The session brings credentials or a base URL of its own.
+        InvalidArgument: The session brings credentials or a base URL of its own, or trusts
+            everybody; or the middlewares are none.
     """
 
     def __init__(
-        self, base_url: str, *, session: aiohttp.ClientSession | None, user_agent: str
+        self,
+        base_url: str,
+        *,
+        session: aiohttp.ClientSession | None,
+        user_agent: str,
+        limits: Limits,
+        middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
     ) -> None:
         if session is not None:
-            check_session(session)
+            check_session(session, base_url)
         self.base_url = base_url
         self._session = session
         self._own = session is None
@@ -122,7 +156,11 @@ class Transport:
         self._closed = False
         self._clock_offset: float | None = None
         self._replies: WeakSet[Reply] = WeakSet()
+        self._outage = Outage(urlsplit(base_url).netloc)
+        self._middlewares = check_middlewares(middlewares)
         self.calls: Final = Calls()
+        self.limits: Final = limits
+        self.pool: Final = Pool(_narrowed(limits, session))
 
     @property
     def closed(self) -> bool:
@@ -142,7 +180,9 @@ class Transport:
         self._loop = asyncio.get_running_loop()
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
+                connector=aiohttp.TCPConnector(limit=0),  # the pool limits them
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
             )
         elif self._session.closed:
             raise InvalidArgument("session", "it is closed")
@@ -192,80 +232,153 @@ class Transport:
     # -- one call
 
     async def send(
-        self,
-        request: Request,
-        headers: Mapping[str, str],
-        *,
-        timeout: float,
+        self, request: Request, headers: Mapping[str, str], *, time: CallTime, lane: Lane
     ) -> Answer:
         """Send a request and read the answer to its end.
 
         Args:
             request: What to send.
             headers: Further headers: the credentials and the caller's own.
-            timeout: Seconds for all of it; for an upload, between two signs of life.
+            time: The time that the call has; it stands still while it waits for its turn.
+            lane: Among whom it waits for its turn.
 
         Raises:
             TransportError: No answer, or not all of its headers.
+            ApiError: A redirect that is not followed.
             AnswerTooLarge: The body exceeds the request's limit.
         """
-        reply = await self.stream(request, headers, timeout=timeout)
-        body = io.BytesIO()  # whose value is not copied once more, unlike that of a bytearray
-        size, breath = 0, BREATH
+        reply = await self.stream(request, headers, time=time, lane=lane)
+        # An upload has no time for all of it, but the answer to it has.
+        bound = None
+        if isinstance(request.body, UploadBody):
+            bound = CallTime(attrs.evolve(time.timeout, call=time.timeout.attempt)).left
         cut: str | None = None
+        body = io.BytesIO()  # whose value is not copied once more, unlike that of a bytearray
         try:
-            async for chunk in reply.chunks():
-                size += body.write(chunk)
-                if size >= breath:
-                    breath = size + BREATH
-                    await asyncio.sleep(0)  # chunks that are there already come without a pause
-                if size > request.limit:
+            with self.calls.under_way(bound):
+                await self._read(request, reply, body)
+        except TransportError as error:
+            if isinstance(error, RequestTimeout | OutcomeUnknown):
+                raise
+            cut = "it was cut off"
+        except TimeoutError as error:
+            with reply.exchange.failing():
+                self.translate(request, error, answered=True)
+        finally:
+            reply.close()
+        return Answer(reply.status, reply.headers, body.getvalue(), cut)
+
+    @staticmethod
+    async def _read(request: Request, reply: Reply, body: io.BytesIO) -> None:
+        """Take an answer in."""
+        size, breath = 0, BREATH
+        async for chunk in reply.chunks():
+            size += body.write(chunk)
+            if size >= breath:
+                breath = size + BREATH
+                await asyncio.sleep(0)  # chunks that are there already come without a pause
+            if size > request.limit:
+                with reply.exchange.failing():
                     raise AnswerTooLarge(
                         f"it is larger than {request.limit >> 20} MiB",
                         operation=request.operation,
                         status=reply.status,
                     )
-        except TransportError as error:
-            if isinstance(error, RequestTimeout | OutcomeUnknown):
-                raise
-            cut = "it was cut off"
-        finally:
-            reply.close()
-        return Answer(reply.status, reply.headers, body.getvalue(), cut)
 
     async def stream(
-        self,
-        request: Request,
-        headers: Mapping[str, str],
-        *,
-        timeout: float,
+        self, request: Request, headers: Mapping[str, str], *, time: CallTime, lane: Lane
     ) -> Reply:
         """Send a request and return as soon as the answer's headers are there.
 
-        Arguments and errors as for :meth:`send`.
+        The request's turn lasts until the reply is closed. Arguments and errors as for
+        :meth:`send`.
         """
+        urls = [URL(self.base_url + request.target, encoded=True)]
+        while True:
+            leave = await self._turn(request, time, lane)
+            exchange = Exchange(request, self._outage)
+            try:
+                response = await self._ask(request, urls[-1], headers, time, exchange)
+            except BaseException:
+                leave()
+                exchange.end()
+                raise
+            reply = Reply(self, request, response, leave, exchange)
+            if response.status not in STATUSES:
+                self._replies.add(reply)
+                return reply
+            reply.close()
+            location = response.headers.get("Location")
+            urls.append(next_url(request, response.status, location, urls, base_url=self.base_url))
+
+    async def _turn(self, request: Request, time: CallTime, lane: Lane) -> Callable[[], None]:
+        """Wait for the request's turn; what ends it is returned."""
         self.check()
+        patience = time.timeout.call
+
+        def starved() -> RequestTimeout:
+            time.end()  # nothing more to try: the pool would not move for another try either
+            return RequestTimeout(
+                f"{request.operation}: it was not sent: the requests under way (there are "
+                f"{self.pool.used}, unread downloads among them) left no room for it "
+                f"within {patience:g} s",
+                operation=request.operation,
+            )
+
+        with time.stopped(), self.calls.under_way(self.pool.patience(lane, patience), starved):
+            leave = await self.pool.enter(lane)
+        try:
+            if request.once:
+                # Let the loop take note of idle connections that the server has closed: what is
+                # sent on one of those is lost, and must not be sent again.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            self.check()
+            if cast(aiohttp.ClientSession, self._session).closed:
+                raise ClientClosed("the session was closed")
+        except BaseException:
+            leave()
+            raise
+        return leave
+
+    async def _ask(
+        self,
+        request: Request,
+        url: URL,
+        headers: Mapping[str, str],
+        time: CallTime,
+        exchange: Exchange,
+    ) -> aiohttp.ClientResponse:
+        """Send one request, and return the answer when its headers are there."""
         session = cast(aiohttp.ClientSession, self._session)
-        if session.closed:
-            raise ClientClosed("the session was closed")
         upload = request.body if isinstance(request.body, UploadBody) else None
-        streams = upload is not None or request.row.returns.kind == "bytes"
-        started = time.monotonic()
+        timeout = time.timeout
+        stalled = None
+        if upload is not None:
+            stalled = stall_of(upload, timeout.read)
+        elif request.row.returns.kind == "bytes":
+            stalled = time.left
+        total = None if stalled else max(min(timeout.attempt, time.left()), 1e-3)
+        # Before the rest ends: that a connection never stood means that nothing was sent.
+        connect = min(timeout.connect, 0.98 * (total or timeout.read))
         response: aiohttp.ClientResponse | BaseException
         try:
-            with self.calls.under_way(stall_of(upload, timeout) if upload is not None else None):
+            stop = time.stopped() if upload is not None else nullcontext()
+            with stop, self.calls.under_way(stalled):
                 response = await session.request(
                     request.row.method,
-                    URL(self.base_url + request.target, encoded=True),
+                    url,
                     data=await body_of(request),
                     skip_auto_headers=() if request.body is not None else ("Content-Type",),
                     allow_redirects=False,
                     raise_for_status=False,
                     auto_decompress=True,
                     timeout=aiohttp.ClientTimeout(
-                        total=None if streams else timeout,
-                        sock_connect=min(CONNECT_TIMEOUT, timeout),
-                        sock_read=timeout,
+                        total=total,
+                        connect=connect,
+                        sock_connect=connect,
+                        sock_read=min(timeout.read, total or timeout.read),
+                        ceil_threshold=math.inf,
                     ),
                     **self._identified(
                         session,
@@ -276,34 +389,20 @@ class Transport:
         except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
             if upload is not None:
                 upload.close()
-            _log.debug(
-                "%s %s: %s after %.3f s",
-                request.row.method,
-                _shown(request),
-                type(error).__name__,
-                time.monotonic() - started,
-            )
             response = error
         if isinstance(response, BaseException):
             # Out here, so that an error of aiohttp's that shows the request is nobody's context.
-            self.translate(request, response)
+            with exchange.failing():
+                self.translate(request, response)
         self._learn(response)
-        _log.debug(
-            "%s %s: %d in %.3f s",
-            request.row.method,
-            _shown(request),
-            response.status,
-            time.monotonic() - started,
-        )
-        reply = Reply(self, request, response)
-        self._replies.add(reply)
-        return reply
+        exchange.answered(response.status)
+        return response
 
     def _identified(
         self, session: aiohttp.ClientSession, request: Request, headers: dict[str, str]
     ) -> dict[str, Any]:
         """The headers, and the middlewares where some are due."""
-        own: list[Any] = []
+        own: list[Any] = [*self._middlewares]
         if request.row.repeat is not Repeat.SAFE:
             own.append(never_again)
         if session.trust_env:
@@ -311,8 +410,8 @@ class Transport:
             own.append(ours_alone(headers.pop("Authorization", None)))
         if not own:
             return {"headers": headers}
-        # A request's middlewares take the place of the session's, which aiohttp does not show;
-        # the caller's are to stay.
+        # A request's middlewares take the place of the session's, which are to stay; aiohttp
+        # shows them nowhere else, and knows no other way to have some for one request.
         return {
             "headers": headers,
             "middlewares": (*getattr(session, "_middlewares", ()), *own),
@@ -348,13 +447,13 @@ class Transport:
             ) from upload.failure
         if isinstance(error, JobkitError):
             raise error
-        if isinstance(
-            error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
-        ) and not isinstance(error, Lost):
-            raise ConnectFailed(
+        if isinstance(error, _UNCONNECTED):
+            failed = ConnectFailed(
                 f"{name}: no connection to {urlsplit(self.base_url).netloc}: {_cause(error)}",
                 operation=name,
-            ) from error
+            )
+            failed.certificate = isinstance(error, _MISTRUSTED)
+            raise failed from (None if isinstance(error, aiohttp.ClientResponseError) else error)
         # aiohttp's own text and repr show the request, its query and its headers: they stay out.
         cause = None if isinstance(error, aiohttp.ClientResponseError) else error
         lost = answered and isinstance(error, TimeoutError)  # it began to answer, and went silent
@@ -371,11 +470,21 @@ class Transport:
         ) from cause
 
 
+def _narrowed(limits: Limits, session: aiohttp.ClientSession | None) -> Limits:
+    """Limits that a caller's session keeps too, so that nobody has to wait within it."""
+    connector = session.connector if session is not None else None
+    if connector is None:
+        return limits
+    most = [number for number in (connector.limit, connector.limit_per_host) if number]
+    return attrs.evolve(limits, max_concurrent=min([limits.max_concurrent, *most]))
+
+
 def _cause(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy refuses it with HTTP {error.status}"
+    if isinstance(error, aiohttp.ServerFingerprintMismatch):
+        return "the server's certificate is not the one with the given fingerprint"
     inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return f"the server's certificate was refused: {inner.verify_message}"
     return str(inner or "it took too long")
-
-
-def _shown(request: Request) -> str:
-    """Path and query for the log."""
-    return redact(request.target, request.secrets)

@@ -12,6 +12,7 @@ import pytest
 
 from jobkit_async.errors import JobLost, JobNeedsInput, PollingFailed, WaitTimeout
 from jobkit_async.fakes.server import Refusal
+from jobkit_async.options import Limits
 from jobkit_async.polling.schedule import FixedInterval, Polling
 from jobkit_async.services.leia.fake import FakeLeia
 from jobkit_async.services.vidispine.fake import FakeVidispine
@@ -452,10 +453,9 @@ class TestEcotaxa:
             assert states(jobs) == {JobState.RUNNING}
 
     async def test_a_listing_that_is_too_large_is_given_up_with_one_warning(
-        self, world: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, world: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("jobkit_async.request.LISTING_LIMIT", 2000)
-        async with world("ecotaxa") as it:
+        async with world("ecotaxa", client={"limits": Limits(max_listing=2000)}) as it:
             jobs = it.births(30)
             rounds = Rounds(it, jobs)
             assert await rounds.next() == {"list_jobs": 1, "get_job": 30}
@@ -469,11 +469,8 @@ class TestEcotaxa:
             assert len(warnings) == 1
             assert "one by one" in warnings[0].getMessage()
 
-    async def test_one_look_at_very_many_that_must_be_read_one_by_one(
-        self, world: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("jobkit_async.request.LISTING_LIMIT", 2000)
-        async with world("ecotaxa") as it:
+    async def test_one_look_at_very_many_that_must_be_read_one_by_one(self, world: Any) -> None:
+        async with world("ecotaxa", client={"limits": Limits(max_listing=2000)}) as it:
             jobs = it.births(250)
             for job in jobs:
                 it.end(job.id)

@@ -20,11 +20,12 @@ from jobkit_async import (
     OutcomeUnknown,
     Polling,
     RateLimited,
+    Retry,
     ServerError,
 )
 from jobkit_async.endpoint import ONCE, REPEATABLE, SAFE, Repeat
 from jobkit_async.errors import JobkitError, api_error
-from jobkit_async.retry import Retry, RetryState
+from jobkit_async.retry import Budget, RetryState
 from jobkit_async.services.bsubio.models import CreateJobRequest
 from jobkit_async.testing import FakeBsubio, Plan
 
@@ -391,12 +392,12 @@ async def test_an_upload_that_may_not_be_repeated_is_not(serve: Any, connect: Co
 @pytest.mark.parametrize("repeat", [SAFE, REPEATABLE, ONCE])
 async def test_the_decision_is_the_tables_and_not_the_methods(repeat: Repeat) -> None:
     error = api_error(503, operation="op", reason="busy")
-    pause = RetryState(repeat, Retry(), random.Random(0)).pause(error)
+    pause = RetryState(repeat, Retry(), Budget(10), random.Random(0)).pause(error, 120)
     assert (pause is None) == (repeat is ONCE)
 
 
 async def test_the_longest_pauses(longest: Any) -> None:
     error = api_error(503, operation="op", reason="busy")
-    state = RetryState(SAFE, Retry(retries=9), longest)
-    pauses = [state.pause(error) for _ in range(10)]
+    state = RetryState(SAFE, Retry(retries=9), Budget(10), longest)
+    pauses = [state.pause(error, 120) for _ in range(10)]
     assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0, 20.0, None]

@@ -6,10 +6,12 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 from jobkit_async import (
+    BsubioClient,
     BsubioJob,
     EcotaxaJob,
     ExponentialBackoff,
     FixedInterval,
+    Hooks,
     Job,
     JobError,
     JobkitError,
@@ -18,6 +20,7 @@ from jobkit_async import (
     Polling,
     Waited,
     as_completed,
+    combine_hooks,
     wait_all,
 )
 from jobkit_async.services.bsubio import models
@@ -55,6 +58,13 @@ def pollings() -> list[Polling]:
         Polling(policy=FixedInterval(3.0)),
         Polling(policy=ExponentialBackoff(initial=0.1)),
     ]
+
+
+def hooks() -> BsubioClient:
+    assert_type(combine_hooks(Hooks(), Hooks()), Hooks)
+    client = BsubioClient(api_key="k", hooks=Hooks())
+    client.with_options(hooks=print)  # type: ignore[arg-type]
+    return client.with_options(hooks=Hooks())
 
 
 async def mistakes(first: BsubioJob, second: EcotaxaJob, error: JobError) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar, cast
 
 from jobkit_async.errors import BadRequest, InvalidArgument, NotFound
 from jobkit_async.job import Job
+from jobkit_async.redact import Secret
 from jobkit_async.services.bsubio import endpoints, models
 from jobkit_async.states import JobState
 from jobkit_async.transfer import Content, UploadBody
@@ -63,6 +64,7 @@ class BsubioJob(Job[models.Job]):
             raise InvalidArgument(
                 "token", f"job {self.id} shows no upload token; its status is {self.raw_status}"
             )
+        token = Secret(token)
         answer = await self._home._call(endpoints.UPLOAD_JOB_DATA, self.id, token, upload)
         return cast(models.UploadJobData200Response, answer)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from jobkit_async.auth import Auth, LoginAuth, bearer, one_of
 from jobkit_async.caller import Caller
 from jobkit_async.checks import check_text
 from jobkit_async.errors import InvalidArgument
+from jobkit_async.hooks import Hooks
+from jobkit_async.options import Limits, Retry, Timeout
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
 from jobkit_async.service import ServiceClient
@@ -36,9 +39,15 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
         base_url: Where the service is.
         session: Your own aiohttp session; it is neither closed nor changed.
         polling: How jobs are waited for.
-        timeout: Seconds that one request may take, 30 by default; for a transfer, between two
-            signs of life.
+        timeout: How long a call may take, as a :class:`~jobkit_async.Timeout`; or the seconds of
+            one attempt, 30 by default, and for a transfer, between two signs of life.
+        retry: How often a call that may be repeated is, and after what pauses.
+        limits: How many requests at once, and a second; how much of an answer is held in memory.
+        middlewares: aiohttp middlewares of your own around every request; they come within those
+            of your session. One that sends a request again has to know which can be.
         allow_plain_http: Whether credentials may travel over plain http to other machines.
+        hooks: What to tell of requests, repetitions, looks and ends; see
+            :class:`~jobkit_async.Hooks`.
 
     Raises:
         InvalidArgument: An argument cannot be used; the message says what is allowed.
@@ -59,8 +68,12 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
         base_url: str = default_base_url,
         session: aiohttp.ClientSession | None = None,
         polling: Polling | None = None,
-        timeout: float | None = None,
+        timeout: float | Timeout | None = None,
+        retry: Retry | None = None,
+        limits: Limits | None = None,
+        middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
         allow_plain_http: bool = False,
+        hooks: Hooks | None = None,
     ) -> None:
         way = one_of({"token": token}, {"username": username, "password": password})
         if not isinstance(for_admin, bool):
@@ -86,7 +99,11 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
             session=session,
             polling=polling,
             timeout=timeout,
+            retry=retry,
+            limits=limits,
+            middlewares=middlewares,
             allow_plain_http=allow_plain_http,
+            hooks=hooks,
         )
 
     def _make_source(self, caller: Caller) -> Source[models.JobModel]:

@@ -1,0 +1,118 @@
+"""What hooks are told of looks and ends: counted along a look, and put together at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from jobkit_async.hooks import Reporter
+from jobkit_async.polling.source import Key, Sighting
+from jobkit_async.polling.watch import Entry, Verdict, VerdictKind
+from jobkit_async.states import JobState
+
+__all__ = ["Report"]
+
+MARGIN: Final = 2.0
+"""Seconds by which the service's clock may be misjudged: its Date header has whole seconds."""
+_STATES: Final = {
+    VerdictKind.SUCCEEDED: JobState.SUCCEEDED,
+    VerdictKind.FAILED: JobState.FAILED,
+    VerdictKind.CANCELLED: JobState.CANCELLED,
+}
+
+
+class Report:
+    """Keeps count of one look after the other.
+
+    Args:
+        reporter: Who tells the hooks; that of the polls, which counts their requests.
+        service_time: The service's Unix time at a time of the loop, or None where not known.
+    """
+
+    def __init__(self, reporter: Reporter, service_time: Callable[[float], float | None]) -> None:
+        self._reporter = reporter
+        self._service_time = service_time
+        self._begin()
+
+    def _begin(self) -> None:
+        self._requests = self._reporter.requests
+        self._seen: set[Key] = set()
+        self._missing: set[Key] = set()
+        self._failed: set[Key] = set()
+        self._ended = 0
+
+    def awaited(self, entry: Entry[Any], now: float) -> None:
+        """Somebody waits for a job, at this time of the loop; nobody did before."""
+        newest = entry.record.newest
+        if newest is None or not newest.state.ended:
+            entry.awaited_at = now  # an end that is known already is not detected once more
+
+    def saw(self, entry: Entry[Any], sighting: Sighting[Any], now: float) -> None:
+        """A job was sighted."""
+        self._seen.add(entry.record.key)
+        if entry.awaited_at is None and not sighting.state.ended:
+            entry.awaited_at = now  # one that had ended goes on
+
+    def missed(self, key: Key) -> None:
+        """The service said that it does not know a job."""
+        self._missing.add(key)
+
+    def failed(self, keys: Iterable[Key]) -> None:
+        """The look at these jobs failed."""
+        self._failed.update(keys)
+
+    def looked(self, asked: int, seconds: float) -> None:
+        """A look at so many jobs is over."""
+        self._reporter.look(
+            asked=asked,
+            seen=len(self._seen),
+            ended=self._ended,
+            missing=len(self._missing),
+            failed=len(self._failed),
+            requests=self._reporter.requests - self._requests,
+            seconds=seconds,
+        )
+        self._begin()
+
+    def decided(self, entry: Entry[Any], verdict: Verdict[Any], now: float) -> None:
+        """The waits for a job end with this."""
+        record, sighting = entry.record, verdict.sighting
+        state = _STATES.get(verdict.kind)
+        if state is None or entry.awaited_at is None:
+            return
+        if record.key in self._seen or record.key in self._missing:
+            self._ended += 1  # and not by a call of the owner's between two looks
+        ended_at = None if sighting is None else _unix(sighting.ended_at)
+        created_at = None if sighting is None else _unix(sighting.created_at)
+        duration = None
+        if ended_at is not None and created_at is not None and ended_at > created_at:
+            duration = ended_at - created_at
+        self._reporter.end(
+            kind=record.kind,
+            state=state,
+            delay=None if ended_at is None else self._delay(entry, ended_at, now),
+            duration=duration,
+            looks=entry.looks,
+        )
+
+    def _delay(self, entry: Entry[Any], ended_at: float, now: float) -> float | None:
+        """Seconds since the service's Unix time of an end; None if nobody waited by then."""
+        service_now = self._service_time(now)
+        if service_now is None or entry.awaited_at is None:
+            return None
+        end = now - (service_now - ended_at)
+        earliest = entry.awaited_at
+        if entry.was_alive_at is not None and entry.was_alive_at >= earliest:
+            earliest = entry.was_alive_at  # it was still on its way then, whatever the clocks say
+        elif end < earliest - MARGIN:
+            return None
+        return max(0.0, now - max(end, earliest))
+
+
+def _unix(date: datetime | None) -> float | None:
+    """A date of the service's as a Unix time; None for none, and for one that was not set."""
+    if date is None:
+        return None
+    seconds = (date.replace(tzinfo=UTC) if date.tzinfo is None else date).timestamp()
+    return seconds if seconds > 0.0 else None
