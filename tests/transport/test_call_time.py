@@ -191,20 +191,44 @@ async def test_a_log_in_has_no_more_time_than_the_call(serve: Any, connect: Conn
 async def test_a_call_out_of_a_task_that_was_cancelled(serve: Any, connect: Connect) -> None:
     # What cleans up after itself when it is cancelled gets our errors, not a second cancellation.
     server = await serve(serve.hang)
-    client = await connect("bsubio", server.url, timeout=Timeout(read=3))
+    client = await connect(
+        "ecotaxa", server.url, token=None, username="u", password="p", timeout=Timeout(call=3)
+    )
 
     async def work() -> None:
         try:
             await asyncio.sleep(100)
         finally:
-            await client.jobs.upload_job_data("j", "up", b"data" * 1_000_000)
+            await client.jobs.list_jobs(False)  # which has to log in first
 
     task = asyncio.create_task(work())
     await asyncio.sleep(1)
     task.cancel()
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(RequestTimeout):
         await task
-    assert now() < 10
+    assert now() == 4.0
+
+
+async def test_the_streaming_of_an_upload_costs_no_time_of_the_call(
+    serve: Any, connect: Connect
+) -> None:
+    person = {"first_name": "A", "last_name": "B", "email": "e", "api_key": "k"}
+    application = {"id": "a", "application_name": "A", "application_type": "admin", **person}
+    created = {"creation_time": "2026-01-01T00:00:00Z"}
+    login = serve.json({"token": "t", "application": {**application, **created}})
+
+    async def refuse_late(arrival: Any, reader: Any, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(20)
+        writer.write(serve.http(401, Connection="close"))
+
+    server = await serve(login, refuse_late, login, serve.http(404))
+    client = await connect("leia", server.url, token=None, api_key="k", timeout=Timeout(call=10))
+    with pytest.raises(NotFound):
+        await client.models.admin_create_model(b"zip", "name", "a")
+    assert [arrival.target.partition("?")[0] for arrival in server.arrivals] == [
+        "/login",
+        "/admin/a/model",
+    ] * 2
 
 
 # -- slow servers

@@ -158,11 +158,35 @@ async def test_the_pace_waits_for_a_place_as_well() -> None:
 
 
 async def test_who_comes_when_the_pace_allows_does_not_overtake() -> None:
-    crowd = Crowd(Pool(Limits(max_rps=1)))
+    pool = Pool(Limits(max_rps=1))
+    crowd = Crowd(pool)
+    served_at_once: list[bool] = []
+
+    def come() -> None:  # before the pool's own timer, at the same time
+        poll = pool.enter(POLLS)
+        try:
+            poll.send(None)
+        except StopIteration:
+            served_at_once.append(True)
+        else:
+            served_at_once.append(False)
+            poll.close()
+
+    asyncio.get_running_loop().call_at(1.0, come)
     await crowd.come("a", "b")
-    asyncio.get_running_loop().call_at(1.0, lambda: asyncio.create_task(crowd.come("c")))
     await asyncio.sleep(5)
-    assert crowd.order == ["a", "b", "c"]
+    assert crowd.served == [(0.0, "a"), (1.0, "b")]
+    assert served_at_once == [False]
+
+
+async def test_a_log_in_goes_before_a_status_request_whose_turn_it_is() -> None:
+    crowd = Crowd(Pool(Limits(max_rps=1)))
+    await crowd.come("c1", "c2", "c3")
+    await asyncio.sleep(2.5)
+    await crowd.come("poll", lane=POLLS)
+    await crowd.come("login", lane=LOGIN)
+    await asyncio.sleep(5)
+    assert crowd.order == ["c1", "c2", "c3", "login", "poll"]
 
 
 # -- those who go away
@@ -175,6 +199,8 @@ async def test_the_cancelled_lose_no_place() -> None:
     await asyncio.sleep(0)
     for task in tasks[::2]:
         task.cancel()
+    await asyncio.sleep(0)
+    assert repr(pool) == "<Pool 3 of 4 under way, 500 waiting>"
     leaves.pop()()  # the first that still wants it gets it
     for task in tasks[1::4]:
         task.cancel()  # among them one whose turn has just come
@@ -288,6 +314,21 @@ async def test_status_requests_and_calls_do_not_wait_for_each_other(
     assert now() == 11.0
     await asyncio.gather(*flood)
     assert slow.most == 15
+
+
+async def test_a_wait_goes_on_while_a_call_takes_all_room_of_calls(
+    serve: Any, connect: Connect
+) -> None:
+    done = serve.json({"success": True, "data": {"id": "j", "status": "finished"}})
+    server = await serve(serve.hang, done)
+    client = await connect("bsubio", server.url, limits=Limits(max_concurrent=2))
+    upload = asyncio.create_task(client.jobs.upload_job_data("j", "up", b"data"))
+    await asyncio.sleep(1)
+    final = await client.job("j").wait(timeout=10)
+    assert final.status == "finished"
+    assert not upload.done()
+    upload.cancel()
+    await asyncio.wait([upload])
 
 
 async def test_a_view_shares_the_pace(serve: Any, connect: Connect) -> None:

@@ -89,7 +89,9 @@ async def test_what_fails_behind_a_redirect_is_repeated_from_the_start(
 # -- refused
 
 
-@pytest.mark.parametrize("locations", [["/v1/jobs"], ["/a", "/v1/jobs"], ["/a", "/b", "/a"]])
+@pytest.mark.parametrize(
+    "locations", [["/v1/jobs"], ["/v1/jobs#part"], ["/a", "/v1/jobs"], ["/a", "/b", "/a"]]
+)
 async def test_a_circle(serve: Any, connect: Connect, locations: list[str]) -> None:
     server = await serve(*(serve.http(302, Location=location) for location in locations))
     client = await connect("bsubio", server.url)
