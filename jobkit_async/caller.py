@@ -11,7 +11,7 @@ import attrs
 
 from jobkit_async.answer import Answer, check, read, refusal
 from jobkit_async.auth import Auth
-from jobkit_async.endpoint import Endpoint, ResultKind
+from jobkit_async.endpoint import Endpoint, Repeat, ResultKind
 from jobkit_async.errors import (
     InvalidArgument,
     JobkitError,
@@ -84,15 +84,36 @@ class Caller:
 
     async def download(self, row: Endpoint, *arguments: Any) -> Download:
         """Carry an operation out whose answer is a file."""
+        state = RetryState(row.repeat, self.options.retry, self.rng)
 
-        async def attempt(request: Request, headers: Mapping[str, str]) -> Download:
-            timeout = self.options.timeout
-            reply = await self.transport.stream(request, headers, timeout=timeout)
-            if not 200 <= reply.status < 300:
+        async def send(more: Mapping[str, str]) -> Reply:
+            async def attempt(request: Request, headers: Mapping[str, str]) -> Reply:
+                timeout = self.options.timeout
+                # As it is: its size is told then, and a rest can be asked for.
+                plain = {"Accept-Encoding": "identity", **headers, **more}
+                reply = await self.transport.stream(request, plain, timeout=timeout)
+                if 200 <= reply.status < 300 or (more and reply.status == 416):
+                    return reply
                 raise await self._refusal(request, reply)
-            return Download(reply, operation=row.name)
 
-        return cast(Download, await self._repeat(row, arguments, attempt))
+            return cast(Reply, await self._repeat(row, arguments, attempt))
+
+        async def reopen(error: JobkitError, headers: Mapping[str, str], *, headway: bool) -> Reply:
+            nonlocal state
+            if headway:
+                state = RetryState(row.repeat, self.options.retry, self.rng)
+            pause = state.pause(error)
+            if pause is None:
+                raise error
+            await asyncio.sleep(pause)
+            return await send(headers)
+
+        return Download(
+            await send({}),
+            operation=row.name,
+            reopen=reopen if row.repeat is Repeat.SAFE else None,
+            fixed=row.returns.fixed,
+        )
 
     async def _send(self, request: Request, headers: Mapping[str, str]) -> Answer:
         return await self.transport.send(request, headers, timeout=self.options.timeout)

@@ -6,7 +6,7 @@ import asyncio
 import io
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -45,6 +45,8 @@ CONNECT_TIMEOUT: Final = 15.0
 """The most seconds that it may take to connect."""
 CHUNK: Final = 1 << 18
 """The most bytes of a body that are taken at once, however many have been unpacked."""
+WATCH: Final = 1.0
+"""Seconds between two looks at a connection on which nothing comes."""
 BREATH: Final = 1 << 20
 """Bytes of a body that are taken in before the event loop gets its turn."""
 
@@ -76,7 +78,7 @@ class Reply:
         while True:
             chunk: bytes | BaseException | None
             try:
-                with self._transport.calls.under_way():
+                with self._transport.calls.under_way(self._watched(), ConnectionResetError):
                     chunk = await anext(chunks, None)
             except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
                 chunk = error
@@ -85,6 +87,26 @@ class Reply:
             if chunk is None:
                 break
             yield chunk
+
+    def _watched(self) -> Callable[[], float | None]:
+        """How long to wait for a chunk: for ever, but not once there is no connection.
+
+        Where a body breaks the rules, such as those of chunks, aiohttp closes the connection and
+        drops its timeouts, but whoever reads the body is told nothing.
+        """
+        connected = True
+
+        def left() -> float | None:
+            nonlocal connected
+            connected, before = self._connected(), connected
+            return WATCH if before else None
+
+        return left
+
+    def _connected(self) -> bool:
+        connection = self._response.connection
+        protocol = None if connection is None else connection.protocol
+        return protocol is not None and protocol.is_connected()
 
     def close(self) -> None:
         """Give the connection back: to the pool if the body was read to its end."""
@@ -343,9 +365,7 @@ class Transport:
             raise error
         upload = request.body if isinstance(request.body, UploadBody) else None
         if upload is not None and upload.failure is not None and not answered:
-            raise InvalidArgument(
-                upload.argument, f"reading it failed: {upload.failure}"
-            ) from upload.failure
+            raise upload.failure
         if isinstance(error, JobkitError):
             raise error
         if isinstance(
