@@ -122,8 +122,9 @@ class Download:
         self._began_anew = False
         self.content_type = stream.headers.get("Content-Type")
         self.filename = file_name(stream.headers.get("Content-Disposition"))
-        self._timer: asyncio.TimerHandle | None = None
-        self._rest()
+        loop = asyncio.get_running_loop()
+        self._idle_since: float | None = loop.time()
+        self._timer = loop.call_later(IDLE, self._look)
 
     @property
     def size(self) -> int | None:
@@ -270,6 +271,7 @@ class Download:
                 if not ours:
                     self._rest()
                 yield chunk
+                del chunk  # so that its memory serves for the next one
                 if self._state != "open":
                     raise self._lost(f"the download was {self._state} while it was read")
                 if progress is not None:
@@ -333,17 +335,25 @@ class Download:
     # -- the connection
 
     def _busy(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._idle_since = None
 
     def _rest(self) -> None:
-        self._busy()
+        self._idle_since = asyncio.get_running_loop().time()
+
+    def _look(self) -> None:
+        """Close what has been idle for too long.
+
+        One timer that looks again: one for each chunk would cost more than the chunk.
+        """
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(IDLE, self._end, f"closed after {IDLE:g} s without a read")
+        due = (loop.time() if self._idle_since is None else self._idle_since) + IDLE
+        if due <= loop.time():
+            self._end(f"closed after {IDLE:g} s without a read")
+        else:
+            self._timer = loop.call_at(due, self._look)
 
     def _end(self, state: str) -> None:
-        self._busy()
+        self._timer.cancel()
         if self._state == "open":
             self._state = state
             self._stream.close()

@@ -12,7 +12,7 @@ import anyio.to_thread
 
 __all__ = ["PartFile"]
 
-BATCH: Final = 1 << 20
+BATCH: Final = 1 << 22
 """Bytes that are handed to a thread at a time: a thread costs more than writing a small chunk."""
 
 

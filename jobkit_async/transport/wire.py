@@ -6,7 +6,7 @@ import asyncio
 import io
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -61,6 +61,8 @@ class Reply:
         self._transport = transport
         self._request = request
         self._response: aiohttp.ClientResponse = response
+        self._waiting = False
+        self._watch: asyncio.TimerHandle | None = None
 
     @property
     def status(self) -> int:
@@ -74,42 +76,42 @@ class Reply:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, decompressed, in chunks as they come, of :data:`CHUNK` bytes at the most."""
-        chunks = self._response.content.iter_chunked(CHUNK)
+        content = self._response.content
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(WATCH, self._look, True)
         while True:
-            chunk: bytes | BaseException | None
+            chunk: bytes | BaseException
             try:
-                with self._transport.calls.under_way(self._watched(), ConnectionResetError):
-                    chunk = await anext(chunks, None)
+                with self._transport.calls.under_way():
+                    self._waiting = True
+                    chunk = await content.read(CHUNK)
             except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
                 chunk = error
+            self._waiting = False
             if isinstance(chunk, BaseException):
                 self._transport.translate(self._request, chunk, answered=True)
-            if chunk is None:
+            if not chunk:
                 break
             yield chunk
+            del chunk  # its memory serves for the next one, which is a third faster
 
-    def _watched(self) -> Callable[[], float | None]:
-        """How long to wait for a chunk: for ever, but not once there is no connection.
+    def _look(self, connected: bool) -> None:
+        """End a wait for a chunk that no connection can bring any more.
 
         Where a body breaks the rules, such as those of chunks, aiohttp closes the connection and
-        drops its timeouts, but whoever reads the body is told nothing.
+        drops its timeouts, but whoever waits for more of the body is told nothing.
         """
-        connected = True
-
-        def left() -> float | None:
-            nonlocal connected
-            connected, before = self._connected(), connected
-            return WATCH if before else None
-
-        return left
-
-    def _connected(self) -> bool:
         connection = self._response.connection
         protocol = None if connection is None else connection.protocol
-        return protocol is not None and protocol.is_connected()
+        connected, before = protocol is not None and protocol.is_connected(), connected
+        if self._waiting and not connected and not before:
+            self._response.content.set_exception(ConnectionResetError("it was closed"))
+        self._watch = asyncio.get_running_loop().call_later(WATCH, self._look, connected)
 
     def close(self) -> None:
         """Give the connection back: to the pool if the body was read to its end."""
+        if self._watch is not None:
+            self._watch.cancel()
         if self._response.content.at_eof():
             self._response.release()
         else:
