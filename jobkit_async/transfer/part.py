@@ -12,7 +12,7 @@ import anyio.to_thread
 
 __all__ = ["PartFile"]
 
-BATCH: Final = 1 << 22
+BATCH: Final = 1 << 21
 """Bytes that are handed to a thread at a time: a thread costs more than writing a small chunk."""
 
 
@@ -32,7 +32,7 @@ class PartFile:
         # Opened, closed and removed here, not in threads: a cancelled task leaves its thread
         # alone with what it does, and a file opened there would stay behind.
         self._file = self._path.open("wb")
-        self._batch: list[bytes] = []
+        self._batch = bytearray()  # used again and again: fresh memory costs more than copying
         self._size = 0
 
     def __enter__(self) -> Self:
@@ -54,14 +54,15 @@ class PartFile:
         Raises:
             OSError: The disk does not take what was written.
         """
-        self._batch.append(chunk)
-        self._size += len(chunk)
-        if self._size >= BATCH:
+        end = self._size + len(chunk)
+        self._batch[self._size : end] = chunk
+        self._size = end
+        if end >= BATCH:
             await self._flush()
 
     def restart(self) -> None:
         """Drop all that was written."""
-        self._batch, self._size = [], 0
+        self._size = 0
         self._file.seek(0)
         self._file.truncate()
 
@@ -76,6 +77,7 @@ class PartFile:
         self._path.replace(self._target)
 
     async def _flush(self) -> None:
-        batch, self._batch, self._size = self._batch, [], 0
-        if batch:
-            await anyio.to_thread.run_sync(self._file.writelines, batch)
+        if self._size:
+            batch = memoryview(self._batch)[: self._size]
+            self._size = 0
+            await anyio.to_thread.run_sync(self._file.write, batch)
