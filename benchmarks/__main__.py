@@ -17,7 +17,7 @@ from importlib import import_module
 
 from benchmarks.report import as_json, as_table
 
-NAMES = ("detection", "batching", "memory", "loop")
+NAMES = ("detection", "batching", "memory", "loop", "transfer")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 once it ran, whether or not the marks are met. What keeps it from running is raised.
     """
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What waiting costs.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What it costs.")
     parser.add_argument("name", choices=NAMES, help="which benchmark to run")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, no table")
     given = sys.argv[1:] if arguments is None else arguments

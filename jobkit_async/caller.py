@@ -14,7 +14,7 @@ import attrs
 from jobkit_async.answer import Answer, check, read, refusal
 from jobkit_async.auth import Auth
 from jobkit_async.calls import CallTime
-from jobkit_async.endpoint import Endpoint, ResultKind
+from jobkit_async.endpoint import Endpoint, Repeat, ResultKind
 from jobkit_async.errors import (
     ApiError,
     InvalidArgument,
@@ -97,14 +97,44 @@ class Caller:
 
     async def download(self, row: Endpoint, *arguments: Any) -> Download:
         """Carry an operation out whose answer is a file."""
+        state, breaks = self._retries(row), 0
 
-        async def attempt(request: Request, headers: Mapping[str, str], time: CallTime) -> Download:
-            reply = await self.transport.stream(request, headers, time=time, lane=self.lane)
-            if not 200 <= reply.status < 300:
+        async def send(more: Mapping[str, str]) -> Reply:
+            async def attempt(
+                request: Request, headers: Mapping[str, str], time: CallTime
+            ) -> Reply:
+                # As it is: its size is told then, and a rest can be asked for.
+                plain = {"Accept-Encoding": "identity", **headers, **more}
+                reply = await self.transport.stream(request, plain, time=time, lane=self.lane)
+                if 200 <= reply.status < 300 or (more and reply.status == 416):
+                    return reply
                 raise await self._refusal(request, reply, time)
-            return Download(reply, operation=row.name)
 
-        return cast(Download, await self._repeat(row, arguments, attempt))
+            return cast(Reply, await self._repeat(row, arguments, attempt))
+
+        async def reopen(error: JobkitError, headers: Mapping[str, str], *, headway: bool) -> Reply:
+            nonlocal state, breaks
+            breaks += 1
+            if headway:
+                state = self._retries(row)
+            pause = state.pause(error, self.options.timeout.call)
+            if pause is None:
+                raise error
+            if self.options.reporter is not None:
+                self.options.reporter.retry(row.name, breaks, pause, error)
+            with self.transport.calls.under_way():
+                await asyncio.sleep(pause)
+            return await send(headers)
+
+        return Download(
+            await send({}),
+            operation=row.name,
+            reopen=reopen if row.repeat is Repeat.SAFE else None,
+            fixed=row.returns.fixed,
+        )
+
+    def _retries(self, row: Endpoint) -> RetryState:
+        return RetryState(row.repeat, self.options.retry, self.budget, self.rng)
 
     async def _send(self, request: Request, headers: Mapping[str, str], time: CallTime) -> Answer:
         return await self.transport.send(request, headers, time=time, lane=self.lane)
@@ -139,7 +169,7 @@ class Caller:
         reporter = self.options.reporter
         outer = sys.exception()
         time = CallTime(self.options.timeout)
-        state = RetryState(row.repeat, self.options.retry, self.budget, self.rng)
+        state = self._retries(row)
         before: JobkitError | None = None
         renewed = False
         number = 0

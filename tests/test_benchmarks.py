@@ -16,6 +16,7 @@ from benchmarks.workloads import LAWS
 
 ROOT = Path(__file__).parent.parent
 MEMORY = ("memory", "--jobs", "200", "--finished", "2000")
+TRANSFER = ("transfer", "--mib", "3", "--runs", "1")
 LOOP = ("loop", "--jobs", "200", "--bytes", "200000", "--runs", "1")
 
 
@@ -73,6 +74,7 @@ def test_each_line_of_json_is_one_number(arguments: tuple[str, ...], marked: set
             {f"D/learned30/R{wanted}" for wanted in (5, 10, 20)} | {"D/http", "D/double60/R6.8"},
         ),
         (("batching", "--jobs", "1", "20", "--least", "50"), set()),
+        (TRANSFER, {"down/chunks", "down/save", "up/iterable", "up/path"}),
     ],
 )
 def test_those_that_take_longer(arguments: tuple[str, ...], marked: set[str]) -> None:

@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 BLOCKS = {
     "README.md": {"python": 4, "console": 2, "text": 1, "toml": 1},
     "docs/architecture.md": {},
-    "docs/clients.md": {"python": 4, "text": 1},
+    "docs/clients.md": {"python": 5, "text": 1},
     "docs/observability.md": {"python": 2},
     "docs/testing.md": {"python": 1},
     "docs/waiting.md": {"python": 1},
@@ -153,6 +153,25 @@ async def test_the_block_about_the_environment(monkeypatch: pytest.MonkeyPatch) 
         assert server.seen[-1].headers["X-Reason"] == "report"
 
 
+async def test_the_block_about_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = execute("docs/clients.md", 3)["copy"]
+    at_once = Plan(queued=0.0, running=0.0)
+    async with (
+        FakeEcotaxa(planner=lambda rng, job_type: at_once) as ecotaxa,
+        FakeLeia() as leia,
+        EcotaxaClient(token="eco-token", base_url=ecotaxa.base_url) as source,
+        LeiaClient(api_key=leia.api_key, base_url=leia.base_url) as target,
+    ):
+        job = None
+        while job is None or job.id < 17:
+            job = ecotaxa.create_job()
+        job.file = b"plankton"
+        await copy(source, target, tmp_path)
+        (model,) = leia.models.values()
+    assert model.contents == b"plankton"
+    assert capsys.readouterr().out == "8 of 8 bytes\n" * 2
+
+
 @pytest.mark.looptime
 async def test_the_block_about_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     careful_client = execute("docs/clients.md", 1)["careful_client"]
@@ -189,7 +208,7 @@ async def test_the_block_about_middlewares(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_the_block_about_errors(
     plan: Plan | None, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = execute("docs/clients.md", 3)["result"]
+    result = execute("docs/clients.md", 4)["result"]
     async with (
         FakeBsubio(planner=lambda rng, job_type: plan or Plan()) as server,
         BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,

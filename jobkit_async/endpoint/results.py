@@ -36,6 +36,8 @@ class Result:
         empty_on: Status that means "nothing found" for a listing.
         envelope: Whether the answer has a member ``success`` that can report failure.
         secret: Whether the answer is a credential, of which nothing may be shown.
+        fixed: Whether a file stays as it is once it is there, so that the rest of one that broke
+            off fits to its beginning even where the service tells no version.
     """
 
     kind: ResultKind
@@ -47,6 +49,7 @@ class Result:
     empty_on: int | None = None
     envelope: bool = False
     secret: bool = False
+    fixed: bool = False
 
 
 def _steps(at: str) -> tuple[str, ...]:
@@ -83,9 +86,9 @@ def jobs(
     )
 
 
-def bytes_() -> Result:
+def bytes_(*, fixed: bool = False) -> Result:
     """A file, streamed."""
-    return Result(ResultKind.BYTES)
+    return Result(ResultKind.BYTES, fixed=fixed)
 
 
 def text() -> Result:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from jobkit_async.transfer.download import Download, Stream
-from jobkit_async.transfer.upload import CHUNK, Content, Source, Upload, UploadBody
+from jobkit_async.transfer.download import Download, Reopen, Stream
+from jobkit_async.transfer.upload import CHUNK, Content, Progress, Source, Upload, UploadBody
 
-__all__ = ["CHUNK", "Content", "Download", "Source", "Stream", "Upload", "UploadBody"]
+__all__ = [
+    "CHUNK",
+    "Content",
+    "Download",
+    "Progress",
+    "Reopen",
+    "Source",
+    "Stream",
+    "Upload",
+    "UploadBody",
+]

@@ -7,7 +7,8 @@ import mimetypes
 import os
 import re
 import stat
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, TypeAlias, cast
 
@@ -17,17 +18,22 @@ import attrs
 
 from jobkit_async.errors import InvalidArgument
 
-__all__ = ["CHUNK", "Content", "Source", "Upload", "UploadBody"]
+__all__ = ["CHUNK", "Content", "Progress", "Source", "Upload", "UploadBody", "check_progress"]
 
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+(?:\s*;[ -~]*)?", re.ASCII)
 
 CHUNK: Final = 1 << 18
-"""Bytes read from a file at a time."""
+"""The most bytes that are handed on at a time."""
+BATCH: Final = 1 << 20
+"""Bytes read from a file at a time: a thread costs more than reading a small chunk."""
 
 Source: TypeAlias = (
     bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | AsyncIterable[bytes]
 )
 """Where an upload's bytes come from; a str is a path."""
+
+Progress: TypeAlias = Callable[[int, int | None], object]
+"""Told how a transfer goes: the bytes that are done, and the number of all, None if not known."""
 
 
 @attrs.frozen
@@ -41,11 +47,15 @@ class Upload:
             from its present position, and left open.
         name: File name to give to the service; the path's base name by default.
         content_type: Media type; guessed from the name by default.
+        progress: Called in the event loop with the bytes that have been handed to the network and
+            the number of all, or None where only sending them will tell. It begins anew if the
+            upload has to be repeated. What it raises ends the upload, and is raised by the call.
     """
 
     data: Source = attrs.field(repr=lambda value: f"<{type(value).__name__}>")
     name: str | None = None
     content_type: str | None = None
+    progress: Progress | None = attrs.field(default=None, repr=False)
 
 
 Content: TypeAlias = Source | Upload
@@ -63,7 +73,7 @@ class UploadBody:
         argument: Name of the operation's argument.
         name: File name to give to the service.
         content_type: Media type.
-        failure: How reading the source failed, if it did.
+        failure: What to raise because the source, or the callback, failed; None if none did.
         spent: Whether the source has been read to its end, or as far as it went.
         taken: Bytes taken from it since its last start.
         moved_at: Loop time at which the last bytes were taken from it.
@@ -76,7 +86,8 @@ class UploadBody:
         upload = content if isinstance(content, Upload) else Upload(cast(Any, content))
         data = upload.data
         self.argument = argument
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
+        self._progress = check_progress(upload.progress)
         self._data: bytes | None = None
         self._path: Path | None = None
         self._file: BinaryIO | None = None
@@ -172,7 +183,7 @@ class UploadBody:
         file.seek(self._start)
         return max(0, end - self._start)
 
-    async def chunks(self, size: int | None) -> AsyncIterator[bytes]:
+    async def chunks(self, size: int | None) -> AsyncIterator[bytes | memoryview]:
         """The bytes, from the start at each call.
 
         Args:
@@ -180,35 +191,56 @@ class UploadBody:
 
         Raises:
             InvalidArgument: The source cannot be rewound, yields something else than bytes, or
-                ends before the number that was announced.
+                turns out shorter or longer than was announced.
         """
+        done = 0
         try:
             if self.spent and not self.rewindable:
                 raise InvalidArgument(self.argument, "it was read before, and can't be rewound")
             self.spent = False
             self.taken = 0
-            left = size
-            async for chunk in self._read():
-                if not isinstance(chunk, bytes | bytearray | memoryview):
-                    raise InvalidArgument(
-                        self.argument, f"the source yields {type(chunk).__name__}, not bytes"
-                    )
-                part = bytes(chunk if left is None else chunk[:left])
-                left = None if left is None else left - len(part)
-                self.moved_at = asyncio.get_running_loop().time()
-                self.taken += len(part)
-                if part:
-                    yield part
-                if left == 0:
-                    break
-            if left:
-                raise InvalidArgument(self.argument, f"the file has shrunk by {left} bytes")
-        except Exception as error:
+            async with aclosing(self._read()) as source:
+                async for chunk in source:
+                    end = done + len(chunk)
+                    # Seen before the last bytes are sent, so that nothing takes effect.
+                    if (
+                        size is not None
+                        and end >= size
+                        and (end > size or await anext(source, None) is not None)
+                    ):
+                        raise InvalidArgument(
+                            self.argument, f"the file has grown beyond {size} bytes"
+                        )
+                    self.moved_at = asyncio.get_running_loop().time()
+                    yield chunk
+                    done = self.taken = end
+                    self._tell(done, size)
+            if size is not None and done < size:
+                raise InvalidArgument(
+                    self.argument, f"the file has shrunk from {size} bytes to {done}"
+                )
+            if not done:
+                self._tell(0, size)
+        except _CallbackError as error:
+            self.failure = error.raised
+            raise
+        except InvalidArgument as error:
             self.failure = error
+            raise
+        except Exception as error:
+            self.failure = InvalidArgument(self.argument, f"reading it failed: {error}")
+            self.failure.__cause__ = error
             raise
         finally:
             self.spent = True
             self.close()
+
+    def _tell(self, done: int, size: int | None) -> None:
+        if self._progress is not None:
+            try:
+                self._progress(done, size)
+            except Exception as error:
+                raise _CallbackError(error) from error
 
     def close(self) -> None:
         """Close the file that a path led to; the caller's own stays open."""
@@ -216,18 +248,24 @@ class UploadBody:
         if opened is not None:
             opened.close()
 
-    async def _read(self) -> AsyncIterator[Any]:
-        if self._data is not None:
-            view = memoryview(self._data)
-            for start in range(0, len(view), CHUNK):
-                yield view[start : start + CHUNK]
-        elif self._stream is not None:
+    async def _read(self) -> AsyncGenerator[bytes | memoryview]:
+        if self._stream is not None:
             async for chunk in self._stream:
-                yield chunk
-        else:
-            file = await self._readable()
-            while chunk := await anyio.to_thread.run_sync(file.read, CHUNK):
-                yield chunk
+                if not isinstance(chunk, bytes | bytearray | memoryview):
+                    raise InvalidArgument(
+                        self.argument, f"the source yields {type(chunk).__name__}, not bytes"
+                    )
+                if chunk:
+                    yield bytes(chunk)  # the source may use its buffer again
+            return
+        if self._data is not None:
+            for piece in _pieces(self._data):
+                yield piece
+            return
+        file = await self._readable()
+        while batch := await anyio.to_thread.run_sync(_reader(file), BATCH):
+            for piece in _pieces(batch):
+                yield piece
 
     async def _readable(self) -> IO[bytes]:
         """The file to read from, at the position to begin at."""
@@ -238,6 +276,41 @@ class UploadBody:
         assert self._path is not None  # noqa: S101 - it is one of four
         self._opened = opened = await anyio.to_thread.run_sync(self._path.open, "rb")
         return cast(IO[bytes], opened)
+
+
+class _CallbackError(Exception):
+    """A callback raised, which is to end the transfer."""
+
+    def __init__(self, raised: Exception) -> None:
+        super().__init__(str(raised))
+        self.raised = raised
+
+
+def check_progress(progress: object) -> Progress | None:
+    """A callback, checked.
+
+    Raises:
+        InvalidArgument: It cannot be called.
+    """
+    if progress is not None and not callable(progress):
+        raise InvalidArgument("progress", f"a function is due, not {type(progress).__name__}")
+    return cast("Progress | None", progress)
+
+
+def _pieces(data: bytes) -> Iterator[bytes | memoryview]:
+    """Bytes in chunks, without a copy."""
+    if len(data) <= CHUNK:
+        if data:
+            yield data
+        return
+    view = memoryview(data)
+    for start in range(0, len(view), CHUNK):
+        yield view[start : start + CHUNK]
+
+
+def _reader(file: IO[bytes]) -> Callable[[int], bytes]:
+    """How to read what is there: of a pipe, without waiting for more."""
+    return getattr(file, "read1", file.read) if not file.seekable() else file.read
 
 
 def _is_text(file: Any) -> bool:

@@ -18,7 +18,7 @@ __all__ = ["body_of", "stall_of"]
 class Sized(payload.AsyncIterablePayload):
     """Chunks whose number of bytes is known, so that it travels as Content-Length."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], size: int | None, **options: Any) -> None:
+    def __init__(self, chunks: AsyncIterator[Any], size: int | None, **options: Any) -> None:
         super().__init__(chunks, **options)
         if size is not None:
             self._size = size

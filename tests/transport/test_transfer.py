@@ -32,6 +32,7 @@ from jobkit_async import (
 from jobkit_async.services.bsubio.models import CreateJobRequest
 from jobkit_async.testing import FakeBsubio, FakeEcotaxa, FakeLeia, Plan
 from jobkit_async.transfer import CHUNK
+from jobkit_async.transfer.upload import BATCH
 
 Connect = Callable[..., Awaitable[Any]]
 
@@ -367,37 +368,41 @@ class Misjudged(io.BytesIO):
         return at + self.error if whence == os.SEEK_END else at
 
 
-async def test_a_file_that_grows_is_sent_as_long_as_it_was(connect: Connect) -> None:
-    file = Misjudged(DATA + b"more")
-    file.error = -4
-    async with FakeLeia() as server:
-        client = await connect("leia", server.base_url)
-        model = await client.models.admin_create_model(file, "m", "app-1")
-        assert server.models[model.id].contents == DATA
-
-
-async def test_a_file_that_grows_does_not_break_its_form(bsubio: Bsubio) -> None:
-    file = Misjudged(DATA + b"more")
-    file.error = -4
-    assert await bsubio.upload(file) == DATA
-
-
+@pytest.mark.parametrize("data", [b"short", DATA, bytes(CHUNK), bytes(BATCH)], ids=len)
+@pytest.mark.parametrize("more", [1, -1, 1000, -1000])
 @pytest.mark.parametrize("service", ["leia", "bsubio"])
-async def test_a_file_that_shrinks(service: str, connect: Connect) -> None:
-    file = Misjudged(b"short")
-    file.error = 1000
+async def test_a_file_that_grows_or_shrinks_while_it_is_read(
+    service: str, connect: Connect, more: int, data: bytes
+) -> None:
+    file = Misjudged(data + bytes(max(more, 0)))
+    file.error = -more
     make = FakeLeia if service == "leia" else FakeBsubio
     async with make() as server:
-        client = await connect(service, server.base_url, timeout=0.3)
+        client = await connect(service, server.base_url)
         if service == "leia":
             upload = client.models.admin_create_model(file, "m", "app-1")
+            again = client.models.admin_create_model(b"next", "m", "app-1")
         else:
             job = await client.jobs.create_job(CreateJobRequest(type="t"))
             upload = job.upload(file)
-        # The server is still waiting for the rest: the upload has not taken effect.
-        with pytest.raises(JobkitError):
-            await upload
+            again = job.upload(b"next")
+        # It ends before the server has all that was announced: the upload takes no effect.
+        with pytest.raises(InvalidArgument, match="grown" if more > 0 else "shrunk"):
+            await asyncio.wait_for(upload, 5)
         assert server.ledger.count("uploaded") == server.ledger.count("model_created") == 0
+        await again
+
+
+async def test_a_path_that_grows_while_it_is_read(bsubio: Bsubio, path: Path) -> None:
+    def append(done: int, total: int | None) -> None:
+        with path.open("ab") as file:
+            file.write(b"more")
+
+    job = await bsubio.job()
+    with pytest.raises(InvalidArgument, match=f"grown beyond {len(DATA)} bytes"):
+        await job.upload(Upload(path, progress=append))
+    assert bsubio.server.ledger.count("uploaded") == 0
+    assert str(path) not in open_files()
 
 
 async def test_a_cancelled_upload_closes_its_source(bsubio: Bsubio, serve: Any) -> None:
@@ -787,6 +792,7 @@ class Stream:
     """A body without a connection."""
 
     headers: Mapping[str, str]
+    status: int = 200
     closed: int = 0
 
     async def chunks(self) -> AsyncIterator[bytes]:

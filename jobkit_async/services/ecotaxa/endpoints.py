@@ -69,7 +69,7 @@ GET_JOB_FILE = Endpoint(
     GET,
     "/jobs/{job_id}/file",
     _job_id("Id of a job in state ``F``."),
-    returns=bytes_(),
+    returns=bytes_(fixed=True),  # such a job cannot be restarted
     repeat=SAFE,
     summary="Download the file that a job has produced.",
     errors={403: "the job is somebody else's", 500: "there is no such file (yet)"},

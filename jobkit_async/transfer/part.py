@@ -1,0 +1,83 @@
+"""A file on its way to the disk, under a name of its own until it is whole."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from uuid import uuid4
+
+import anyio.to_thread
+
+__all__ = ["PartFile"]
+
+BATCH: Final = 1 << 21
+"""Bytes that are handed to a thread at a time: a thread costs more than writing a small chunk."""
+
+
+class PartFile:
+    """A new file beside its target; use it with ``with``, after which it is closed, and gone.
+
+    Args:
+        target: What it is to become.
+
+    Raises:
+        OSError: It cannot be made there.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._path = target.with_name(f".{uuid4().hex}.part")
+        # Opened, closed and removed here, not in threads: a cancelled task leaves its thread
+        # alone with what it does, and a file opened there would stay behind.
+        self._file = self._path.open("wb")
+        self._batch = bytearray()  # used again and again: fresh memory costs more than copying
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with suppress(OSError):  # of what nobody wants any more; finish() has closed the rest
+            self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    async def write(self, chunk: bytes) -> None:
+        """Append a chunk, soon.
+
+        Raises:
+            OSError: The disk does not take what was written.
+        """
+        end = self._size + len(chunk)
+        self._batch[self._size : end] = chunk
+        self._size = end
+        if end >= BATCH:
+            await self._flush()
+
+    def restart(self) -> None:
+        """Drop all that was written."""
+        self._size = 0
+        self._file.seek(0)
+        self._file.truncate()
+
+    async def finish(self) -> None:
+        """Write what is left, and let it take the place of the target.
+
+        Raises:
+            OSError: The disk does not take it, or not under this name.
+        """
+        await self._flush()
+        self._file.close()
+        self._path.replace(self._target)
+
+    async def _flush(self) -> None:
+        if self._size:
+            batch = memoryview(self._batch)[: self._size]
+            self._size = 0
+            await anyio.to_thread.run_sync(self._file.write, batch)
