@@ -123,7 +123,7 @@ async def test_a_gzip_bomb(server: FakeBsubio, client: BsubioClient, http: Any) 
 
 async def test_a_connection_that_is_reset(server: FakeBsubio, http: Any) -> None:
     server.faults = Faults(Fault.drop())
-    with pytest.raises(aiohttp.ClientOSError, match="^ClientOSError$"):  # a reset, no mere end
+    with pytest.raises(aiohttp.ClientOSError, match=r"^ClientOSError$"):  # a reset, no mere end
         await http()
 
 
