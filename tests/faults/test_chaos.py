@@ -393,5 +393,6 @@ async def test_a_few_jobs_in_bad_weather() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_two_thousand_jobs_in_bad_weather() -> None:
     await compare(500, seed=1)

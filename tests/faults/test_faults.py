@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -367,3 +369,16 @@ def test_reprs() -> None:
     assert repr(Fault.body(b"secret")) == (
         "Instead(name='body, status 200', after_effect=False, code=200)"
     )
+
+
+def test_every_fault_stands_in_the_documentation() -> None:
+    page = Path(__file__).parents[2] / "docs" / "testing.md"
+    found = re.findall(r"^\| `Fault\.(\w+)\(", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found == [name for name, of in vars(Fault).items() if isinstance(of, staticmethod)]
+
+
+def test_the_common_faults_are_ones_that_pass() -> None:
+    """None of them lasts longer than a client with the default timeout is willing to wait."""
+    assert len(set(COMMON_FAULTS)) == len(COMMON_FAULTS)
+    assert all(getattr(fault, "seconds", 0.0) < 30.0 for fault in COMMON_FAULTS)
+    assert any(fault.after_effect for fault in COMMON_FAULTS)
