@@ -491,18 +491,22 @@ def files(folder: Path) -> list[Path]:
 CALLS = [safe, unsafe, wait, download, upload]
 
 
-def certificate(fault: str) -> tuple[Any, Any]:
-    """Contexts of a server and of a client that do not go together, for the named reason."""
+def contexts(fault: str) -> tuple[Any, Any, Any]:
+    """Of a server with a faulty certificate, of the same with a good one, and of a client."""
     ours, others = trustme.CA(), trustme.CA()
-    issuer = others if fault == "self-signed" else ours
-    name = "other.example" if fault == "wrong host" else "127.0.0.1"
     past = datetime(2020, 1, 1, tzinfo=UTC)
-    leaf = issuer.issue_cert(name, not_after=past if fault == "expired" else None)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    leaf.configure_cert(server)
+    faulty = {
+        "self-signed": lambda: others.issue_cert("127.0.0.1"),
+        "expired": lambda: ours.issue_cert("127.0.0.1", not_after=past),
+        "wrong host": lambda: ours.issue_cert("other.example"),
+    }[fault]()
+    made = []
+    for certificate in (faulty, ours.issue_cert("127.0.0.1")):
+        made.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        certificate.configure_cert(made[-1])
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     ours.configure_trust(client)
-    return server, client
+    return made[0], made[1], client
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -512,9 +516,8 @@ async def test_a_certificate_that_cannot_be_trusted(
 ) -> None:
     """Nothing is sent, whatever the call: ConnectFailed, in a wait PollingFailed."""
     before = asyncio.all_tasks()
-    context, trust = certificate(fault)
     await services.down()
-    services.ssl = context
+    services.ssl, good, trust = contexts(fault)
     await services.up()
     session = await entered(
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust, force_close=True))
@@ -526,6 +529,10 @@ async def test_a_certificate_that_cannot_be_trusted(
     assert "certificate" in str(caught.value).lower()
     assert services.arrivals == []
     assert files(tmp_path) == []
+    await services.down()
+    services.ssl = good
+    await services.up()
+    await still_answers(clients, call, tmp_path)
     await session.close()
     await nothing_is_left(clients, before)
 
