@@ -15,7 +15,6 @@ import pytest
 from jobkit_async import (
     AnswerTooLarge,
     BsubioClient,
-    ConnectionLost,
     DecodeError,
     EcotaxaClient,
     InvalidArgument,
@@ -156,15 +155,20 @@ async def test_a_file_breaks_off() -> None:
     plan = Plan(queued=0.1, running=0.1)
     async with (
         FakeEcotaxa(planner=lambda rng, job_type: plan) as server,
-        EcotaxaClient(token="eco-token", base_url=server.base_url) as client,
+        aiohttp.ClientSession(headers={"Authorization": "Bearer eco-token"}) as session,
     ):
-        job = client.job(server.create_job().id)
-        await job.wait()
-        server.jobs[job.id].file = b"x" * 100_000
+        job = server.create_job()
+        await asyncio.sleep(1)
+        job.file = b"x" * 100_000
+        url = f"{server.base_url}/jobs/{job.id}/file"
         server.faults = Faults(Fault.truncate(), times=1)
-        with pytest.raises(ConnectionLost):
-            await (await job.file()).read()
-        assert await (await job.file()).read() == b"x" * 100_000
+        async with session.get(url) as answer:
+            assert answer.headers["Content-Length"] == "100000"
+            assert await answer.content.readexactly(50_000) == b"x" * 50_000
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await answer.read()
+        async with session.get(url) as answer:
+            assert await answer.read() == job.file
 
 
 # -- before and after the effect
