@@ -253,16 +253,27 @@ class _Live:
     show_default=True,
     help="Jobs to begin with, for a service whose API cannot create any.",
 )
-def serve(spec: ServiceSpec, port: int, seed: int, jobs: int) -> None:
+@click.option(
+    "--faults",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.0,
+    show_default=True,
+    help="Share of requests that common faults strike, drawn from the seed.",
+)
+def serve(spec: ServiceSpec, port: int, seed: int, jobs: int, faults: float) -> None:
     """Run an embedded server of SERVICE until Ctrl-C."""
     try:
-        asyncio.run(_serve(spec, port, seed, jobs))
+        asyncio.run(_serve(spec, port, seed, jobs, faults))
     except KeyboardInterrupt:
         click.echo("stopped")  # which is how this command is meant to end
 
 
-async def _serve(spec: ServiceSpec, port: int, seed: int, jobs: int) -> None:
+async def _serve(spec: ServiceSpec, port: int, seed: int, jobs: int, faults: float) -> None:
     server = spec.fake(seed=seed, port=port)
+    if faults:
+        from jobkit_async.testing import Faults  # noqa: PLC0415 - a calm server needs none
+
+        server.faults = Faults(share=faults, seed=seed)
     create = _creator(server)
     if jobs and create is None:
         raise click.UsageError(f"jobs of {spec.name} are created over HTTP: leave out --jobs")
@@ -274,7 +285,7 @@ async def _serve(spec: ServiceSpec, port: int, seed: int, jobs: int) -> None:
         for _ in range(jobs):
             assert create is not None  # noqa: S101 - checked above
             create()
-        click.echo(_directions(spec, server, jobs))
+        click.echo(_directions(spec, server, jobs, faults))
         await asyncio.Event().wait()
     finally:
         await server.aclose()
@@ -292,7 +303,7 @@ def _creator(server: FakeServer[Any]) -> Callable[[], object] | None:
     return create  # type: ignore[no-any-return]  # embedded servers bring it as they need it
 
 
-def _directions(spec: ServiceSpec, server: FakeServer[Any], jobs: int) -> str:
+def _directions(spec: ServiceSpec, server: FakeServer[Any], jobs: int, faults: float = 0.0) -> str:
     """Where the server is, how a client gets there, and how it comes to its first job."""
     base_url = server.base_url
     accepted = {
@@ -317,4 +328,6 @@ def _directions(spec: ServiceSpec, server: FakeServer[Any], jobs: int) -> str:
         lines += ["", server.first_steps.format(**accepted)]
     elif not jobs and _creator(server) is not None:
         lines += ["", "It has no jobs, and its API creates none: start it again with --jobs 10."]
+    if faults:
+        lines += ["", f"Faults strike {faults:.0%} of the requests."]
     return "\n".join([*lines, "", "Ctrl-C stops it."])

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 import jobkit_async
 from jobkit_async import ConnectFailed, JobState, demo
-from jobkit_async.cli import SHOWN, _directions, commands, main
+from jobkit_async.cli import SHOWN, _directions, _serve, commands, main
 from jobkit_async.demo import DemoResult, Reporter, ServiceResult
 from jobkit_async.fakes.timeline import Plan
 from jobkit_async.registry import find_service, service_names
@@ -340,6 +340,29 @@ def test_serve_until_ctrl_c() -> None:
     assert asyncio.run(look()) == [1, 2, 3, 4]
     out, err = interrupted(process)
     assert (process.returncode, out, err) == (0, "stopped\n", "")
+
+
+@pytest.mark.looptime
+async def test_serve_with_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    serving = asyncio.ensure_future(_serve(find_service("bsubio"), 0, 3, 0, 0.5))
+    said = ""
+    while "Ctrl-C stops it." not in said:
+        await asyncio.sleep(0.01)
+        said += capsys.readouterr().out
+    assert "\nFaults strike 50% of the requests.\n" in said
+    found = re.match(r"bsubio listens on (\S+)\n", said)
+    assert found is not None
+    failed = 0
+    async with jobkit_async.BsubioClient(api_key="bsub-key", base_url=found[1]) as client:
+        for _ in range(40):
+            try:
+                await client.with_options(retries=0).jobs.list_jobs()
+            except jobkit_async.JobkitError:
+                failed += 1
+    assert 8 < failed < 25  # some of the faults are mere delays
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
 
 
 def test_serve_on_a_port_that_is_taken() -> None:

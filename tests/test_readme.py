@@ -37,7 +37,7 @@ BLOCKS = {
     "docs/architecture.md": {},
     "docs/clients.md": {"python": 5, "text": 1},
     "docs/observability.md": {"python": 2},
-    "docs/testing.md": {"python": 1},
+    "docs/testing.md": {"python": 2},
     "docs/waiting.md": {"python": 1},
 }
 """How many blocks of which language there are; each has its test below, or in ``test_docs.py``."""

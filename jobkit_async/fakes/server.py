@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
@@ -13,9 +14,12 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 import attrs
 from aiohttp import web
 
+from jobkit_async.checks import check_seconds
 from jobkit_async.errors import JobkitError
 from jobkit_async.fakes.clock import Clock
+from jobkit_async.fakes.faults import Faults, check_faults
 from jobkit_async.fakes.ledger import Ending, Ledger
+from jobkit_async.fakes.strike import strike
 from jobkit_async.fakes.timeline import Plan, Planner, Timeline, drawn
 from jobkit_async.states import ENDED, JobState
 
@@ -86,10 +90,12 @@ class FakeServer(ABC, Generic[JobT]):
         port: Port to listen on; 0 picks a free one.
         epoch: The server's date when it starts; the present one by default.
         record: Whether to keep every request with its body in :attr:`seen`.
+        faults: What goes wrong, and how often; see :attr:`faults`.
 
     Attributes:
         ledger: What really happened, and when.
         requests: Number of requests that arrived, by operation.
+        struck: Number of those that a fault struck, by operation.
         seen: The requests themselves, where ``record`` asked for them.
         jobs: The jobs by id, those that were removed included.
     """
@@ -110,9 +116,11 @@ class FakeServer(ABC, Generic[JobT]):
         port: int = 0,
         epoch: datetime | None = None,
         record: bool = False,
+        faults: Faults | Sequence[Faults] | None = None,
     ) -> None:
         self.ledger = Ledger()
         self.requests: Counter[str] = Counter()
+        self.struck: Counter[str] = Counter()
         self.seen: list[Seen] = []
         self.jobs: dict[Any, JobT] = {}
         self._rng = random.Random(seed)
@@ -122,6 +130,8 @@ class FakeServer(ABC, Generic[JobT]):
         self._record = record
         self._clock: Clock | None = None
         self._runner: web.AppRunner | None = None
+        self._wanted = False
+        self.faults = faults
 
     def __repr__(self) -> str:
         where = self.base_url if self._runner else "not running"
@@ -161,6 +171,27 @@ class FakeServer(ABC, Generic[JobT]):
 
     async def start(self) -> None:
         """Begin to listen."""
+        self._wanted = True
+        await self._listen()
+
+    async def aclose(self) -> None:
+        """Stop listening. Jobs and ledger stay, and :meth:`start` resumes on the same port."""
+        self._wanted = False
+        await self._hang_up()
+
+    async def outage(self, seconds: float = 0.0) -> None:
+        """Be down for a while: open connections are cut, new ones refused, jobs go on.
+
+        Args:
+            seconds: How long, by the running loop; 0 is a mere restart.
+        """
+        seconds = check_seconds("seconds", seconds, zero=True)
+        await self._hang_up()
+        await asyncio.sleep(seconds)
+        if self._wanted:  # unless it was closed meanwhile
+            await self._listen()
+
+    async def _listen(self) -> None:
         if self._clock is None:
             self._clock = Clock(self._epoch)
         app = web.Application(client_max_size=1 << 30, middlewares=[self._answer_refusals])
@@ -174,8 +205,7 @@ class FakeServer(ABC, Generic[JobT]):
         self._port = runner.addresses[0][1]
         self._runner = runner
 
-    async def aclose(self) -> None:
-        """Stop listening. Jobs and ledger stay, and :meth:`start` resumes on the same port."""
+    async def _hang_up(self) -> None:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -201,6 +231,18 @@ class FakeServer(ABC, Generic[JobT]):
         if self._clock is None:
             raise JobkitError(f"{type(self).__name__} is not running: use it with 'async with'")
         return self._clock
+
+    @property
+    def faults(self) -> tuple[Faults, ...]:
+        """What goes wrong on purpose; it can be set at any time.
+
+        Of several, the first that has something for a request strikes it.
+        """
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: Faults | Sequence[Faults] | None) -> None:
+        self._faults = check_faults(faults, lambda: [operation for operation, *_ in self.routes()])
 
     # -- jobs
 
@@ -239,13 +281,32 @@ class FakeServer(ABC, Generic[JobT]):
                         await request.read(),
                     )
                 )
-            self.authorize(request, operation)
-            return await handler(request)
+
+            async def act() -> web.StreamResponse:
+                self.authorize(request, operation)
+                return await handler(request)
+
+            for faults in self._faults:
+                fault = faults.draw(operation)
+                if fault is not None:
+                    self.struck[operation] += 1
+                    return await strike(
+                        fault,
+                        request,
+                        lambda: self._answer(request, lambda _: act()),
+                        lambda status, reason: self.refuse(Refusal(status, reason)),
+                        self.clock.http_date,
+                    )
+            return await act()
 
         return entry
 
     @web.middleware
     async def _answer_refusals(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await self._answer(request, handler)
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A handler's answer, or what stands for its refusal."""
         try:
             return await handler(request)
         except Refusal as refusal:

@@ -24,6 +24,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobkit_async.fakes.faults import COMMON_FAULTS, Fault, Faults
     from jobkit_async.fakes.ledger import Ending, Event, Ledger
     from jobkit_async.fakes.server import FakeServer, Seen
     from jobkit_async.fakes.timeline import Plan, Planner, drawn
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from jobkit_async.services.vidispine.fake import FakeVidispine
 
 __all__ = [
+    "COMMON_FAULTS",
     "Ending",
     "Event",
     "FakeBsubio",
@@ -40,6 +42,8 @@ __all__ = [
     "FakeLeia",
     "FakeServer",
     "FakeVidispine",
+    "Fault",
+    "Faults",
     "Ledger",
     "Plan",
     "Planner",
@@ -48,6 +52,7 @@ __all__ = [
 ]
 
 _HOME_OF = {
+    "COMMON_FAULTS": "fakes.faults",
     "Ending": "fakes.ledger",
     "Event": "fakes.ledger",
     "FakeBsubio": "services.bsubio.fake",
@@ -55,6 +60,8 @@ _HOME_OF = {
     "FakeLeia": "services.leia.fake",
     "FakeServer": "fakes.server",
     "FakeVidispine": "services.vidispine.fake",
+    "Fault": "fakes.faults",
+    "Faults": "fakes.faults",
     "Ledger": "fakes.ledger",
     "Plan": "fakes.timeline",
     "Planner": "fakes.timeline",
