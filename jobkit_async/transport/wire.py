@@ -47,6 +47,8 @@ CHUNK: Final = 1 << 18
 """The most bytes of a body that are taken at once, however many have been unpacked."""
 BREATH: Final = 1 << 20
 """Bytes of a body that are taken in before the event loop gets its turn."""
+REFUSAL: Final = 1 << 16
+"""Bytes of a refusal that are read; only its beginning is ever shown."""
 
 _FOREIGN: Final = (aiohttp.ClientError, OSError, EOFError)
 """What aiohttp raises when something went wrong on the way; anything else is raised as it is."""
@@ -219,6 +221,8 @@ class Transport:
                 if size >= breath:
                     breath = size + BREATH
                     await asyncio.sleep(0)  # chunks that are there already come without a pause
+                if not 200 <= reply.status < 300 and size > REFUSAL:
+                    break
                 if size > request.limit:
                     raise AnswerTooLarge(
                         f"it is larger than {request.limit >> 20} MiB",
