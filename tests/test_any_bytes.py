@@ -331,7 +331,7 @@ ANSWERS = st.builds(answer_of, STATUSES, HEADERS, BODIES, st.none() | st.just("i
 # -- operations
 
 
-@settings(max_examples=200)
+@settings(max_examples=150)
 @given(row=st.sampled_from(ROWS), answer=ANSWERS)
 async def test_any_answer_to_any_operation(
     row: tuple[str, Endpoint], answer: Answer, call: Callable[..., Awaitable[None]]
@@ -340,7 +340,7 @@ async def test_any_answer_to_any_operation(
 
 
 @EACH_ROW
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(data=st.data())
 async def test_a_good_answer_that_is_spoilt_somewhere(
     service: str, row: Endpoint, call: Callable[..., Awaitable[None]], data: st.DataObject
@@ -439,7 +439,7 @@ def talk(
 
 
 @EACH_SERVICE
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(data=st.data())
 async def test_any_answer_to_a_look(
     service: str, data: st.DataObject, opened: Opened, monkeypatch: pytest.MonkeyPatch
@@ -474,7 +474,7 @@ async def test_any_answer_to_a_look(
 
 @pytest.mark.looptime(end=1_000_000)
 @EACH_SERVICE
-@settings(max_examples=10)
+@settings(max_examples=8)
 @given(data=st.data())
 async def test_any_answer_to_a_wait(
     service: str,
