@@ -118,9 +118,10 @@ def structure(value: Any, type_: Any, *, at: Sequence[str] = (), operation: str)
         place += f".{name}"
     try:
         return structure_loosely(value, type_)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the answer is odd
         inner, problem = locate(value, type_, error)
-        raise DecodeError(problem, operation=operation, path=place + inner) from error
+        # The cause would say no more, and its notes may quote names that are credentials.
+        raise DecodeError(problem, operation=operation, path=place + inner) from None
 
 
 def split(data: bytes, *, at: Sequence[str] = (), operation: str) -> list[Raw]:
