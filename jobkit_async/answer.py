@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -19,6 +20,12 @@ __all__ = ["Answer", "check", "http_date", "read", "refusal", "retry_after"]
 
 LONGEST_WAIT: Final = 3600.0
 """The most seconds that a Retry-After header is believed."""
+DIGITS: Final = 18
+"""The most digits of a number in a header that is believed."""
+_NO_CHARSETS: Final = frozenset(
+    {"idna", "mbcs", "oem", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
+)
+"""Codecs of Python's that no text on the wire is in; some of them fail whatever they are given."""
 
 
 @attrs.frozen
@@ -73,7 +80,7 @@ def read(request: Request, answer: Answer) -> Any:
     check(request, answer)
     operation = row.name
     if result.kind is ResultKind.TEXT:
-        return answer.body.decode(_charset(answer), "replace")
+        return _text(answer)
     if result.kind is ResultKind.NONE:
         return None
     try:
@@ -84,6 +91,7 @@ def read(request: Request, answer: Answer) -> Any:
         value = codec.structure(document, type_, at=result.at, operation=operation)
     except DecodeError as error:
         error.status = answer.status
+        error.path = redact(error.path, request.secrets)  # names of members are the server's own
         error.body = "" if result.secret else excerpt(answer.body, request.secrets)
         raise
     if result.kind is ResultKind.JOBS:
@@ -106,21 +114,23 @@ def _total(request: Request, answer: Answer, document: Any) -> int | None:
     result = request.row.returns
     if result.total_header is not None:
         _, _, text = answer.headers.get(result.total_header, "").rpartition("/")
-        return int(text) if text.isdecimal() else None
+        return int(text) if text.isdecimal() and len(text) <= DIGITS else None
     value = document
     for name in result.total or ():
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _charset(answer: Answer) -> str:
+def _text(answer: Answer) -> str:
+    """The body as text, in its own charset where there is such a one."""
     _, _, charset = answer.headers.get("Content-Type", "").partition("charset=")
     charset = charset.split(";")[0].strip("\"' ").lower() or "utf-8"
     try:
-        "".encode(charset)
+        if codecs.lookup(charset).name.replace("_", "-") not in _NO_CHARSETS:
+            return answer.body.decode(charset, "replace")
     except (LookupError, ValueError):
-        return "utf-8"
-    return charset
+        pass
+    return answer.body.decode("utf-8", "replace")
 
 
 def refusal(request: Request, answer: Answer, now: float | None = None) -> ApiError:

@@ -25,7 +25,8 @@ Leak policy: no message holds a credential. Requests, headers and query strings 
 because they carry credentials, and credentials are cut out of what answers echo. What messages do
 hold: names of operations, statuses, excerpts of at most :data:`EXCERPT` characters of *answers*,
 values of refused arguments, the service's host and port or base URL, job ids and refs. Whoever
-holds those for confidential keeps messages out of public logs. Every error can be pickled.
+holds those for confidential keeps messages out of public logs. No message is longer than
+:data:`LONGEST` characters, whatever a server sent. Every error can be pickled.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from typing import Any
 
 __all__ = [
     "EXCERPT",
+    "LONGEST",
     "AnswerTooLarge",
     "ApiError",
     "BadRequest",
@@ -69,6 +71,12 @@ __all__ = [
 
 EXCERPT = 256
 """The most characters of an answer's body that an error keeps."""
+LONGEST = 2048
+"""The most characters of an error's message."""
+
+
+def _clip(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _rebuild(cls: type[JobkitError], message: str, state: dict[str, Any]) -> JobkitError:
@@ -82,7 +90,7 @@ class JobkitError(Exception):
     """Root of all errors of this library."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
+        super().__init__(_clip(message, LONGEST))
 
     def __reduce__(
         self,
@@ -254,6 +262,7 @@ class DecodeError(JobkitError):
     Attributes:
         operation: Name of the operation that was called.
         path: Where in the answer, as a JSON path such as ``$.job[3].status``; ``$`` is all of it.
+            A longer one than :data:`EXCERPT` characters is cut.
         status: The HTTP status of the answer.
         body: The first :data:`EXCERPT` characters of the answer's body.
         cut: Whether the answer ended before its end, or its compression could not be undone.
@@ -264,6 +273,9 @@ class DecodeError(JobkitError):
     def __init__(
         self, problem: str, *, operation: str, path: str = "$", status: int = 200, body: str = ""
     ) -> None:
+        if len(path) > EXCERPT:  # no name is cut through: half a credential is not recognised
+            path = path[:EXCERPT].rpartition(".")[0] + ".…"
+        problem = _clip(problem, EXCERPT)
         super().__init__(f"{operation}: cannot read the answer at {path}: {problem}")
         self.operation = operation
         self.path = path

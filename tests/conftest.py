@@ -1,11 +1,16 @@
-"""What several tests share: a server that records, clients of all services, sample answers."""
+"""What several tests share: a watch for secrets, a recording server, clients, sample answers."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_origin
@@ -16,9 +21,11 @@ import hypothesis
 import pytest
 from multidict import CIMultiDict
 
-from jobkit_async import BsubioClient, EcotaxaClient, LeiaClient, VidispineClient
+from jobkit_async import BsubioClient, EcotaxaClient, JobkitError, LeiaClient, VidispineClient
+from jobkit_async import caller as calling
 from jobkit_async.endpoint import Endpoint, ResultKind
 from jobkit_async.registry import find_service
+from jobkit_async.request import Request
 from jobkit_async.service import ServiceClient
 
 # A fixture that serves all examples of one test is what the tests here want: each example looks
@@ -52,6 +59,124 @@ CLIENTS: dict[str, tuple[type[Any], str, dict[str, str]]] = {
 MINIMAL: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "data" / "models.json").read_text()
 )
+
+
+# -- the watch for secrets
+
+SECRET = re.compile(
+    r"""(?x)
+    bsub-key | eco-token | leia-token | leia-key | planted  # what clients log in with
+    | up-[0-9a-f]{24} | tok-[0-9a-f]{8} | signed-[0-9]  # what embedded servers give out
+    | dXMgZXI6cDp3 | dXNlcjpzZWNyZXQ | YW5uOnBsYW50ZWQ  # us er:p:w, user:secret, ann:planted
+    """
+)
+"""The credentials of the tests, as they are and as Basic writes them."""
+
+
+class Watch(logging.Handler):
+    """Looks for secrets in whatever the library shows: logs, warnings, errors, reprs.
+
+    Attributes:
+        found: Where one was shown.
+        looked: How many texts of each kind were looked at.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.NOTSET)
+        self.found: list[str] = []
+        self.looked: Counter[str] = Counter()
+        self._rows: Counter[str] = Counter()
+
+    def look(self, kind: str, text: str) -> None:
+        """See that a text shows no secret."""
+        self.looked[kind] += 1
+        if SECRET.search(text):
+            self.found.append(f"{kind}: {text}")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look at a log record, and at the traceback that goes with it."""
+        self.look("log", record.getMessage())
+        if record.exc_info and record.exc_info[1] is not None:
+            for error in _linked(record.exc_info[1]):
+                self.look("log", "".join(traceback.format_exception_only(error)))
+
+    def error(self, error: BaseException) -> None:
+        """Look at an error and at those that its traceback shows."""
+        for one in _linked(error):
+            if isinstance(one, JobkitError):
+                shown = {name: value for name, value in vars(one).items() if name != "snapshot"}
+                self.look("error", f"{one} {one!r} {shown}")
+            else:
+                self.look("cause", f"{one} {one!r}")
+
+    def request(self, request: Request) -> None:
+        """Look at a few requests of each operation, and at every hundredth."""
+        self._rows[request.operation] += 1
+        if self._rows[request.operation] < 5 or self._rows[request.operation] % 100 == 0:
+            self.look("request", repr(request))
+
+    def client(self, client: Client) -> None:
+        """Look at a client, its parts, and some of its handles."""
+        parts = (client, client._caller, client._caller.transport, client._caller.auth)
+        records = list(client._records.values())[:3]
+        handles = [client._handle(record) for record in records]
+        for thing in (*parts, *records, *handles):
+            self.look("repr", f"{thing!r} {thing}")
+
+
+def _linked(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that a traceback shows with it."""
+    one: BaseException | None = error
+    while one is not None:
+        yield one
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+
+
+@pytest.fixture(scope="session")
+def the_watch() -> Iterator[Watch]:
+    """Watches all that is shown from the first test to the last."""
+    watch = Watch()
+    logger = logging.getLogger("jobkit_async")
+    aclose, build, note = ServiceClient.aclose, calling.build, warnings.WarningMessage.__init__
+
+    async def closing(client: Client) -> None:
+        watch.client(client)
+        await aclose(client)
+
+    def building(*args: Any) -> Request:
+        request = build(*args)
+        watch.request(request)
+        return request
+
+    def warning(self: Any, message: Any, *args: Any, **named: Any) -> None:
+        watch.look("warning", str(message))
+        note(self, message, *args, **named)
+
+    def dying(error: JobkitError) -> None:
+        watch.error(error)
+
+    with pytest.MonkeyPatch.context() as patch:
+        # At the end of its life an error is as whoever called us saw it.
+        patch.setattr(JobkitError, "__del__", dying, raising=False)
+        patch.setattr(ServiceClient, "aclose", closing)
+        patch.setattr(calling, "build", building)
+        patch.setattr(warnings.WarningMessage, "__init__", warning)
+        logger.setLevel(logging.DEBUG)
+        for name in ("jobkit_async", "aiohttp", "asyncio"):
+            logging.getLogger(name).addHandler(watch)
+        yield watch
+        for name in ("jobkit_async", "aiohttp", "asyncio"):
+            logging.getLogger(name).removeHandler(watch)
+        gc.collect()
+    assert not watch.found
+
+
+@pytest.fixture(autouse=True)
+def watch(the_watch: Watch) -> Iterator[Watch]:
+    """Fails the test after which a secret was found in what the library showed."""
+    yield the_watch
+    found, the_watch.found = the_watch.found, []
+    assert not found
 
 
 # -- a server that records

@@ -247,6 +247,103 @@ def test_any_bytes_are_a_value_or_a_decode_error(data: bytes) -> None:
     codec.skimmer(Row)(data)
 
 
+# What docs/clients.md says of odd answers, line by line.
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b'{"a": 1, "a": 2}', {"a": 2}),
+        (b"\xef\xbb\xbf{}", {}),
+        (b'"\\u0000"', "\0"),
+        (b'"\\ud83d\\ude00"', "\N{GRINNING FACE}"),
+        (b"1" * 400, int("1" * 400)),
+        (b"1" * 4300, int("1" * 4300)),
+        (b"1e-999", 0.0),
+        (b" \t\r\n{} \n", {}),
+        (b"[" * 100 + b"]" * 100, ...),
+        (b'{"a":' * 100 + b"1" + b"}" * 100, ...),
+        (b'["' + b"[{" * 500 + b'"]', ["[{" * 500]),
+        (b"[" + b",".join([b"[{}]"] * 500) + b"]", [[{}]] * 500),
+    ],
+)
+def test_odd_texts_that_are_json(data: bytes, value: Any) -> None:
+    parsed = codec.parse(data, operation="op")
+    assert value is ... or parsed == value
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "the answer is empty"),
+        (b" \r\n", "the answer is empty"),
+        (b"\xef\xbb\xbf", "the answer is empty"),
+        *(
+            (data, "no JSON: ")
+            for data in [
+                b"NaN",
+                b"-Infinity",
+                b"[1, Infinity]",
+                b"1e999",
+                b"-1e999",
+                b"1" * 4301,
+                b"-" + b"1" * 5000,
+                b"1" * 5000 + b".5",
+                b"01",
+                b"1.",
+                b"\0",
+                b"{}\0",
+                b'"a\0b"',
+                b"{} {}",
+                b"[1,]",
+                b"'a'",
+                b"\xff\xfe{\x00}\x00",
+                b"{\x00}\x00",
+                '{"a": 1}'.encode("utf-32"),
+                b'"\xff"',
+                b'{"\xff": 1}',
+                b'"\xed\xa0\x80"',
+                b'"\\ud800"',
+                b'"\\udc00\\ud800"',
+                b'{"\\ud800": 1}',
+                b'{"a": 1',
+            ]
+        ),
+        *(
+            (data, "it is nested more than 100 levels deep")
+            for data in [
+                b"[" * 101 + b"]" * 101,
+                b'{"a":' * 101 + b"1" + b"}" * 101,
+                b'{"a":[' * 51 + b"]}" * 51,
+                b"[" * 5000 + b"]" * 5000,
+                b'{"a":' * 200_000,
+            ]
+        ),
+    ],
+)
+def test_odd_texts_that_are_no_json(data: bytes, problem: str) -> None:
+    error = failure(data, dict)
+    assert str(error).startswith(f"op: cannot read the answer at $: {problem}")
+    assert (error.path, len(str(error)) < 400) == ("$", True)
+
+
+def test_an_error_shows_neither_long_names_nor_values() -> None:
+    for value, type_, path in (
+        ({"k" * 65: 1}, dict[str, str], "$.*"),
+        ({"k" * 64: 1}, dict[str, str], "$." + "k" * 64),
+        ({"id": "7", "created_at": "x" * 1000}, bsubio.Job, "$.created_at"),
+        ({"id": "7", "created_at": "credential"}, bsubio.Job, "$.created_at"),
+    ):
+        error = failure(value, type_)
+        assert error.path == path
+        assert len(str(error)) < 200
+        assert "xxx" not in str(error)
+        assert "credential" not in str(error)
+
+
+def test_a_long_path_is_cut_between_names() -> None:
+    error = DecodeError("odd", operation="op", path="$" + ".abcdefghi" * 40)
+    assert error.path == "$" + ".abcdefghi" * 25 + ".…"
+
+
 def test_a_byte_order_mark_is_no_harm() -> None:
     data = b'\xef\xbb\xbf{"type": "x"}'
     assert codec.decode(data, bsubio.CreateJobRequest, operation="op").type == "x"

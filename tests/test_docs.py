@@ -294,7 +294,7 @@ def test_the_quick_checks_are_those_of_continuous_integration() -> None:
     )
     quick = fences[1].splitlines()
     script = page(".ci/run")
-    static = script[script.index("\nruff format") : script.index("\nsay", script.index("\nruff"))]
+    static = script[script.index("\nruff format") : script.index("\nEND\n")]
     assert quick == [*static.split("\n")[1:], "python -m pytest -q -n auto"]
     assert fences[2].strip() in script
 

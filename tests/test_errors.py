@@ -34,7 +34,9 @@ from jobkit_async import (
     VidispineClient,
     errors,
 )
+from jobkit_async.answer import Answer, read
 from jobkit_async.redact import excerpt, redact
+from jobkit_async.registry import find_service
 from jobkit_async.request import build
 from jobkit_async.services.bsubio import endpoints as bsubio_endpoints
 from jobkit_async.services.bsubio import models as bsubio
@@ -930,3 +932,67 @@ def test_sentences_about_credentials_stay_readable() -> None:
         "no secret is that old",
     ):
         assert redact(text) == text
+
+
+@pytest.mark.parametrize("number", ["9" * 19, "9" * 5000, "-1", "1.0", "", "*", "٣" * 5000])
+async def test_a_total_that_is_none(number: str) -> None:
+    row = find_service("leia").table.row("admin_get_jobs")
+    request = build(row, (None,) * len(row.params))
+    assert read(request, Answer(200, {"Content-Range": f"jobs 0-9/{number}"}, b"[]")) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("charset", "text"),
+    [
+        ("utf-8", "aéb\ufffd"),
+        ("ISO-8859-1", "aÃ©bÿ"),
+        *(
+            (odd, "aéb\ufffd")
+            for odd in [
+                "idna",
+                "punycode",
+                "unicode_escape",
+                "raw-unicode-escape",
+                "undefined",
+                "mbcs",
+                "base64",
+                "rot13",
+                "hex",
+                "no such",
+                "a\0b",
+                "ü" * 200,
+            ]
+        ),
+    ],
+)
+def test_text_in_odd_charsets(charset: str, text: str) -> None:
+    row = find_service("ecotaxa").table.row("get_job_log_file")
+    request = build(row, (7,))
+    headers = {"Content-Type": f"text/plain; charset={charset}; x=1"}
+    assert read(request, Answer(200, headers, b"a\xc3\xa9b\xff")) == text
+
+
+@pytest.mark.parametrize("length", [100, 2048, 2049, 1_000_000])
+def test_no_message_is_longer_than_that(length: int) -> None:
+    for error in (
+        errors.JobkitError("x" * length),
+        errors.InvalidArgument("a", "x" * length),
+        errors.JobFailed("x" * length, ref="r", reason="x" * length),
+        errors.api_error(500, operation="op", reason="x" * length, body="x" * length),
+        errors.DecodeError("x" * length, operation="op", path="$." + "x" * length),
+    ):
+        assert len(str(error)) <= errors.LONGEST
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert str(errors.JobkitError("x" * 2048)) == "x" * 2048
+    assert str(errors.JobkitError("x" * 2049)) == "x" * 2047 + "…"
+
+
+async def test_a_name_in_an_answer_that_is_a_credential_is_redacted(
+    opened: Opened, recorder: Any
+) -> None:
+    client = await opened("leia", token="planted-token")
+    recorder.say({"planted-token": 1})
+    with pytest.raises(DecodeError) as caught:
+        await client.jobs.admin_get_job_statuses("s", ["7"])
+    assert_clean(shown(caught.value))
+    assert_clean(caught.value.path)

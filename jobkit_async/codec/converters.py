@@ -20,6 +20,9 @@ from jobkit_async.model import Unset, wire_name
 
 __all__ = ["locate", "structure_loosely", "structure_strictly"]
 
+LONGEST_KEY = 64
+"""The most characters of an object's key that the path of an error shows."""
+
 
 def _expect(name: str, *types: type) -> Callable[[Any, Any], Any]:
     def hook(value: Any, _: Any) -> Any:
@@ -33,7 +36,10 @@ def _expect(name: str, *types: type) -> Callable[[Any, Any], Any]:
 def _date(value: Any, _: Any) -> datetime:
     if type(value) is not str:
         raise TypeError(f"a date is due, not {_name(value)}")
-    date = datetime.fromisoformat(value)
+    try:
+        date = datetime.fromisoformat(value)
+    except ValueError:  # whose text shows the value, be it a megabyte or a credential
+        raise ValueError("it is no date") from None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
@@ -184,9 +190,15 @@ def _walk(error: BaseException) -> tuple[str, str]:
             known = attrs.fields_dict(cls) if cls is not None else {}
             step = "." + (wire_name(known[note.name]) if note.name in known else note.name)
         elif isinstance(note, IterableValidationNote):
-            step = f"[{note.index}]" if isinstance(note.index, int) else f".{note.index}"
+            step = f"[{note.index}]" if isinstance(note.index, int) else f".{_key(note.index)}"
     inner, problem = _walk(first)
     return step + inner, problem
+
+
+def _key(name: object) -> str:
+    """A key for a path; whole or not at all, for half of a credential would not be recognised."""
+    text = str(name)
+    return text if len(text) <= LONGEST_KEY else "*"
 
 
 def _say(error: BaseException) -> str:

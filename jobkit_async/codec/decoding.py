@@ -24,6 +24,9 @@ Raw = msgspec.Raw
 SLICE: Final = 1 << 20
 """Bytes of a listing that are cut into elements in one go."""
 
+DEPTH: Final = 100
+"""How many lists and objects may stand within each other."""
+
 _BOM: Final = b"\xef\xbb\xbf"
 
 _FIRST: Final = re.compile(rb'\s*\[\s*(\{\s*"[^"\\]*"\s*:)')
@@ -41,19 +44,49 @@ _elements = msgspec.json.Decoder(list[Raw])
 def parse(data: bytes, *, operation: str) -> Any:
     """Decode JSON text into plain dicts and lists.
 
+    Of members with one name the last counts. NaN, infinities and numbers beyond what a float or
+    4,300 digits can hold are no JSON, as are surrogates that stand alone.
+
     Args:
         data: The text, UTF-8; a byte order mark is tolerated.
         operation: Name of the operation, for the error.
 
     Raises:
-        DecodeError: It is no JSON, or nested too deeply.
+        DecodeError: It is no JSON, or nested more than :data:`DEPTH` levels deep.
     """
     data = data.removeprefix(_BOM)
     try:
-        return _loose.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        value = _loose.decode(data)
+    except RecursionError as error:
+        raise DecodeError(_TOO_DEEP, operation=operation) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         problem = "the answer is empty" if not data.strip() else f"no JSON: {error}"
         raise DecodeError(problem, operation=operation) from error
+    # Hardly any answer has so many brackets that they could be nested too deeply.
+    if data.count(b"[") + data.count(b"{") > DEPTH and _is_too_deep(value):
+        raise DecodeError(_TOO_DEEP, operation=operation)
+    return value
+
+
+_TOO_DEEP: Final = f"it is nested more than {DEPTH} levels deep"
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Whether lists and objects are nested deeper than is allowed; level by level."""
+    level = [value] if type(value) in _NESTING else []
+    for _ in range(DEPTH):
+        level = [
+            member
+            for outer in level
+            for member in (outer.values() if type(outer) is dict else outer)
+            if type(member) in _NESTING
+        ]
+        if not level:
+            return False
+    return True
+
+
+_NESTING: Final = frozenset({dict, list})
 
 
 def decode(data: bytes, type_: Any, *, at: Sequence[str] = (), operation: str) -> Any:
@@ -85,9 +118,10 @@ def structure(value: Any, type_: Any, *, at: Sequence[str] = (), operation: str)
         place += f".{name}"
     try:
         return structure_loosely(value, type_)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the answer is odd
         inner, problem = locate(value, type_, error)
-        raise DecodeError(problem, operation=operation, path=place + inner) from error
+        # The cause would say no more, and its notes may quote names that are credentials.
+        raise DecodeError(problem, operation=operation, path=place + inner) from None
 
 
 def split(data: bytes, *, at: Sequence[str] = (), operation: str) -> list[Raw]:

@@ -50,6 +50,8 @@ WATCH: Final = 1.0
 """Seconds between two looks at a connection on which nothing comes."""
 BREATH: Final = 1 << 20
 """Bytes of a body that are taken in before the event loop gets its turn."""
+REFUSAL: Final = 1 << 16
+"""Bytes of a refusal that are read; only its beginning is ever shown."""
 
 _MISTRUSTED: Final = (
     aiohttp.ClientConnectorCertificateError,
@@ -301,6 +303,8 @@ class Transport:
             if size >= breath:
                 breath = size + BREATH
                 await asyncio.sleep(0)  # chunks that are there already come without a pause
+            if not 200 <= reply.status < 300 and size > REFUSAL:
+                break
             if size > request.limit:
                 with reply.exchange.failing():
                     raise AnswerTooLarge(

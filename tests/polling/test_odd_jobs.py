@@ -120,3 +120,33 @@ async def test_an_end_that_is_seen_otherwise_ends_the_wait(world: Any, name: str
         await job.refresh()
         await asyncio.wait_for(wait, 1.0)
         assert loop.time() == began
+
+
+@pytest.mark.parametrize("end", ["2026-03-01T10:00:05", "0001-01-01T00:00:00"])
+async def test_an_end_without_an_offset_spoils_no_other(world: Any, end: str) -> None:
+    async with world("bsubio") as it:
+        jobs = it.births(120)
+        spoil(it.server, jobs[60].id, {"finished_at": end})
+        waits = [asyncio.create_task(job.wait()) for job in jobs]
+        await asyncio.sleep(5.0)
+        for job in jobs:
+            it.end(job.id)
+        done, _ = await asyncio.wait(waits, timeout=500.0)
+        assert len(done) == 120
+        assert {(await wait).status for wait in waits} == {"finished"}
+
+
+@pytest.mark.parametrize(
+    ("number", "of", "progress"),
+    [(10**400, 3, 1.0), (-5, 3, 0.0), (3, -1, None), (1, 0, None), (10**399, 10**400, 0.1)],
+)
+async def test_steps_that_make_no_sense(
+    world: Any, number: int, of: int, progress: float | None
+) -> None:
+    async with world("vidispine") as it:
+        (job,) = it.births(1)
+        step = {"number": number, "status": "STARTED", "description": "odd"}
+        spoil(it.server, job.id, {"totalSteps": of, "currentStep": step})
+        await job.refresh()
+        assert job.state is JobState.RUNNING
+        assert job.progress == progress

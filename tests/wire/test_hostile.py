@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote, unquote_plus
 
 import attrs
 import hypothesis.strategies as st
@@ -19,6 +21,7 @@ from hypothesis import example, given, settings
 from jobkit_async import Download, Upload
 from jobkit_async.endpoint import CSV, Endpoint, Param, Place
 from jobkit_async.registry import find_service, service_names
+from jobkit_async.request import build
 
 Opened = Callable[..., Awaitable[Any]]
 
@@ -193,6 +196,68 @@ async def test_any_text_arrives_as_given(
         return data.draw(text.filter(lambda value: allowed(param, value)), label=param.name)
 
     await compare(await opened(service), row, [choose])
+
+
+def values_of(param: Param) -> st.SearchStrategy[Any]:
+    """Any argument that a path or a query can hold."""
+    if param.type is dict:
+        return st.dictionaries(text, text | st.booleans() | st.integers(), min_size=1, max_size=3)
+    elements: dict[Any, st.SearchStrategy[Any]] = {
+        str: text.filter(lambda value: allowed(param, value)),
+        int: st.integers(param.least, param.most),
+        bool: st.booleans(),
+        datetime: st.datetimes(timezones=st.just(UTC)).map(lambda at: at.replace(microsecond=0)),
+    }
+    element = elements[param.element]
+    return st.lists(element, min_size=1, max_size=3) if param.is_list else element
+
+
+def written(value: Any) -> str:
+    """A value as servers read it, once it is decoded."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat()
+    return str(value)
+
+
+@pytest.mark.parametrize(
+    ("service", "row"), [pytest.param(*row, id=f"{row[0]}-{row[1].name}") for row in ROWS]
+)
+@settings(max_examples=6)
+@given(data=st.data())
+def test_any_arguments_come_back_from_path_and_query(
+    service: str, row: Endpoint, sample_argument: Callable[..., Any], data: st.DataObject
+) -> None:
+    arguments: list[Any] = []
+    path, pairs = row.path, Counter[tuple[str, str]]()
+    slots: dict[str, str] = {}
+    for param in row.params:
+        if param.place not in (Place.PATH, Place.QUERY):
+            arguments.append(sample_argument(service, param) if param.required else None)
+            continue
+        value = data.draw(values_of(param) | (st.nothing() if param.required else st.none()))
+        arguments.append(value)
+        if value is None:
+            continue
+        texts = [written(one) for one in (value if param.is_list else [value])]
+        if param.place is Place.PATH:
+            slots[f"{{{param.wire}}}"] = ",".join(texts)
+        elif param.type is dict:
+            pairs.update((name, written(member)) for name, member in value.items())
+        elif param.style is CSV:
+            pairs[param.wire, ",".join(texts)] += 1
+        else:
+            pairs.update((param.wire, one) for one in texts)
+    target = build(row, arguments).target
+    assert target.isascii()
+    assert not set(target) & set(' #\r\n\t"<>\\^`{|}')
+    sent, _, query = target.partition("?")
+    assert [unquote(part, errors="strict") for part in sent.split("/")] == [
+        re.sub(r"\{[^}]*\}", lambda match: slots[match[0]], part) for part in path.split("/")
+    ]
+    found = [pair.split("=") for pair in query.split("&")] if query else []
+    assert Counter((unquote_plus(name), unquote_plus(value)) for name, value in found) == pairs
 
 
 @given(params=st.dictionaries(text, text | st.booleans() | st.integers(), min_size=1, max_size=4))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import attrs
@@ -111,7 +111,8 @@ class _Page:
     def oldest_end(self) -> datetime | None:
         """The oldest ending in it, if it shows the newest endings first; None otherwise."""
         ends = [row.finished_at for row in self.rows]
-        dates = [end for end in ends if end is not None]
+        # One without an offset compares with no other, and is UTC, as it is for the models.
+        dates = [end if end.tzinfo else end.replace(tzinfo=UTC) for end in ends if end is not None]
         if len(dates) < len(ends) or dates != sorted(dates, reverse=True):
             return None
         return dates[-1] if dates else None

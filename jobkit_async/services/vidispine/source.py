@@ -64,8 +64,9 @@ def sight(job: JobType) -> Sighting[JobType]:
     progress = None
     if state is JobState.SUCCEEDED:
         progress = 1.0
-    elif step is not None and job.total_steps:
-        progress = min(max(step.number / job.total_steps, 0.0), 1.0)
+    elif step is not None and job.total_steps is not None and job.total_steps > 0:
+        # Bounded before it is divided: the ratio of whole numbers may be no float.
+        progress = min(max(step.number, 0), job.total_steps) / job.total_steps
     return Sighting(
         state=state,
         raw_status=word,
