@@ -12,7 +12,7 @@ import attrs
 
 from jobkit_async import codec
 from jobkit_async.endpoint import ResultKind
-from jobkit_async.errors import ApiError, DecodeError, api_error
+from jobkit_async.errors import ApiError, DecodeError, OutcomeUnknown, api_error
 from jobkit_async.redact import excerpt, redact
 from jobkit_async.request import Request
 
@@ -51,9 +51,16 @@ def check(request: Request, answer: Answer) -> None:
     Raises:
         ApiError: The answer reports failure, by its status or in its envelope.
         DecodeError: It was cut off.
+        OutcomeUnknown: It was cut off, and must not be asked for again.
     """
     if not 200 <= answer.status < 300:
         raise refusal(request, answer)
+    if answer.cut is not None and request.once:
+        raise OutcomeUnknown(
+            f"{request.operation}: the service said yes, but the rest of its answer was lost; "
+            f"{request.row.recover}",
+            operation=request.operation,
+        )
     if answer.cut is not None:
         error = DecodeError(
             answer.cut,

@@ -29,7 +29,7 @@ from jobkit_async.redact import forget_frames, redact
 from jobkit_async.request import Request, build, check_header
 from jobkit_async.retry import Budget, RetryState
 from jobkit_async.transfer import Download, UploadBody
-from jobkit_async.transport import Reply, Transport
+from jobkit_async.transport import REFUSAL, Reply, Transport
 
 __all__ = ["Caller", "Options", "check_headers"]
 
@@ -145,7 +145,7 @@ class Caller:
             with self.transport.calls.under_way(time.left):
                 async for chunk in reply.chunks():
                     body += chunk
-                    if len(body) > 1 << 16:
+                    if len(body) > REFUSAL:
                         break
         except (JobkitError, TimeoutError):
             pass  # the status says enough

@@ -118,7 +118,9 @@ class Watch(logging.Handler):
     def client(self, client: Client) -> None:
         """Look at a client, its parts, and some of its handles."""
         parts = (client, client._caller, client._caller.transport, client._caller.auth)
-        records = list(client._records.values())[:3]
+        tracker = client._tracker
+        found = map(tracker.find, sorted(tracker.known(), key=str)[:3])
+        records = [record for record in found if record is not None]
         handles = [client._handle(record) for record in records]
         for thing in (*parts, *records, *handles):
             self.look("repr", f"{thing!r} {thing}")

@@ -233,6 +233,7 @@ class UploadBody:
             raise
         finally:
             self.spent = True
+            self.moved_at = asyncio.get_running_loop().time()
             self.close()
 
     def _tell(self, done: int, size: int | None) -> None:

@@ -8,6 +8,6 @@ some methods again by itself. Every request waits for its turn in the client's p
 from __future__ import annotations
 
 from jobkit_async.transport.checks import check_base_url
-from jobkit_async.transport.wire import Reply, Transport
+from jobkit_async.transport.wire import REFUSAL, Reply, Transport
 
-__all__ = ["Reply", "Transport", "check_base_url"]
+__all__ = ["REFUSAL", "Reply", "Transport", "check_base_url"]

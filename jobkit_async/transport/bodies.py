@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 from aiohttp import payload
 
+from jobkit_async.options import Timeout
 from jobkit_async.request import Request
 from jobkit_async.transfer import UploadBody
 
@@ -24,15 +25,14 @@ class Sized(payload.AsyncIterablePayload):
             self._size = size
 
 
-def stall_of(upload: UploadBody, timeout: float) -> Callable[[], float | None]:
-    """Seconds until an upload has stalled, unless the server takes more of it."""
+def stall_of(upload: UploadBody, timeout: Timeout) -> Callable[[], float | None]:
+    """Seconds until an upload has stalled, unless the server takes more of it, or answers."""
     loop = asyncio.get_running_loop()
     upload.moved_at = loop.time()
 
     def left() -> float | None:
-        if upload.spent:
-            return timeout  # it has been sent: what is awaited now is the answer
-        return max(0.0, upload.moved_at + timeout - loop.time())
+        most = timeout.attempt if upload.spent else timeout.read
+        return max(0.0, upload.moved_at + most - loop.time())
 
     return left
 

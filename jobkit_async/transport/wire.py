@@ -41,7 +41,7 @@ from jobkit_async.transport.exchange import Exchange, Outage
 from jobkit_async.transport.guards import never_again, ours_alone
 from jobkit_async.transport.redirects import STATUSES, next_url
 
-__all__ = ["Reply", "Transport"]
+__all__ = ["REFUSAL", "Reply", "Transport"]
 
 
 CHUNK: Final = 1 << 18
@@ -383,7 +383,7 @@ class Transport:
         timeout = time.timeout
         stalled = None
         if upload is not None:
-            stalled = stall_of(upload, timeout.read)
+            stalled = stall_of(upload, timeout)
         elif request.row.returns.kind == "bytes":
             stalled = time.left
         total = None if stalled else max(min(timeout.attempt, time.left()), 1e-3)

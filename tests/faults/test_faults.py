@@ -273,7 +273,6 @@ async def test_a_share_is_drawn_from_the_seed() -> None:
     assert sum(fault is not None for fault in drawn(seed=1, times=7)) == 7
 
 
-@pytest.mark.xfail(reason="an answer that is cut off is not asked for again yet", strict=True)
 async def test_what_is_common_passes(server: FakeBsubio, client: BsubioClient) -> None:
     server.faults = Faults(share=0.2, seed=3)
     patient = client.with_options(retries=6)

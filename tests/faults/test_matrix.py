@@ -300,42 +300,6 @@ ROWS = [
 ]
 # fmt: on
 
-CUT = (
-    "reset after the headers",
-    "reset in mid-body",
-    "body cut short",
-    "chunks that end early",
-    "a broken gzip body",
-)
-NOT_YET: dict[tuple[str, str], str] = {
-    **{(fault, "safe"): "an answer that is cut off is not asked for again" for fault in CUT},
-    **{(fault, "unsafe"): "one that is cut off is told as a DecodeError" for fault in CUT},
-    **{(fault, "upload"): "one that is cut off is told as a DecodeError" for fault in CUT},
-    **{
-        (fault, "download"): "a download is not resumed"
-        for fault in CUT
-        if fault != "a broken gzip body"
-    },
-    **{
-        ("bad chunking", call): "aiohttp tells no reader of a chunk that it cannot parse"
-        for call in ("safe", "unsafe", "download", "upload")
-    },
-    ("silence in mid-body", "download"): "a download is not resumed",
-    ("slow headers", "download"): "headers of a transfer may take as long as they like",
-    ("slow headers", "upload"): "headers of a transfer may take as long as they like",
-    ("slow body", "upload"): "the answer to an upload may take as long as it likes",
-    ("redirect, same origin", "safe"): "redirects are not followed",
-    ("redirect, same origin", "download"): "redirects are not followed",
-    ("redirect 307, same origin", "safe"): "redirects are not followed",
-    ("redirect 307, same origin", "download"): "redirects are not followed",
-    **{
-        ("nested 200 deep", call): "nothing bounds the depth but the recursion limit"
-        for call in ("safe", "unsafe", "wait", "upload")
-    },
-}
-"""Cells that do not hold yet, and why: fault and column."""
-
-
 # -- how a cell is shown
 
 
@@ -385,9 +349,7 @@ def cells() -> list[Any]:
             name = call.__name__
             if row.cell(name) is NONE:
                 continue
-            reason = NOT_YET.get((row.fault, name))
-            marks = () if reason is None else pytest.mark.xfail(reason=reason, strict=True)
-            found.append(pytest.param(row, call, id=f"{row.fault}-{name}", marks=marks))
+            found.append(pytest.param(row, call, id=f"{row.fault}-{name}"))
     return found
 
 
