@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from typing import Final
 
 from jobkit_async.errors import InvalidArgument
@@ -15,9 +16,15 @@ GROUP: Final = "jobkit_async.services"
 """The entry point group in which a package announces a service, as ``name = package:SPEC``."""
 
 
+@cache
+def _announced() -> EntryPoints:
+    """What installed packages announce; all of them have to be read for it, so only once."""
+    return entry_points(group=GROUP)
+
+
 def service_names() -> list[str]:
     """Names of all services, sorted."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
+    return sorted(_announced().names)
 
 
 def find_service(name: str) -> ServiceSpec:
@@ -26,7 +33,7 @@ def find_service(name: str) -> ServiceSpec:
     Raises:
         InvalidArgument: There is none, or what its package announces is no service.
     """
-    points = list(entry_points(group=GROUP, name=name))
+    points = list(_announced().select(name=name))
     if not points:
         known = service_names()
         close = get_close_matches(name, known, n=1)

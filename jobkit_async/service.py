@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from inspect import Parameter, signature
 from types import TracebackType
@@ -106,7 +107,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         transport = Transport(
             base_url,
             session=session,
-            user_agent=f"jobkit_async/{version('jobkit-async')}",
+            user_agent=_user_agent(),
             limits=_given("limits", Limits, limits),
             middlewares=middlewares,
         )
@@ -392,6 +393,11 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         if record is not None:
             record.touch(_now(), starts=starts, cancels=cancels)
             self._tracker.look_soon(key)
+
+
+@cache
+def _user_agent() -> str:
+    return f"jobkit_async/{version('jobkit-async')}"
 
 
 class ServiceApi(Generic[JobT]):
