@@ -32,7 +32,9 @@ class PartFile:
         # Opened, closed and removed here, not in threads: a cancelled task leaves its thread
         # alone with what it does, and a file opened there would stay behind.
         self._file = self._path.open("wb")
-        self._batch = bytearray()  # used again and again: fresh memory costs more than copying
+        # Used again and again: fresh memory costs more than copying. It never changes its size, as
+        # a thread may hold on to what it has written until it has something else to do.
+        self._batch = memoryview(bytearray(BATCH))
         self._size = 0
 
     def __enter__(self) -> Self:
@@ -54,11 +56,14 @@ class PartFile:
         Raises:
             OSError: The disk does not take what was written.
         """
-        end = self._size + len(chunk)
-        self._batch[self._size : end] = chunk
-        self._size = end
-        if end >= BATCH:
-            await self._flush()
+        left = memoryview(chunk)
+        while left:
+            part = left[: BATCH - self._size]
+            self._batch[self._size : self._size + len(part)] = part
+            self._size += len(part)
+            left = left[len(part) :]
+            if self._size == BATCH:
+                await self._flush()
 
     def restart(self) -> None:
         """Drop all that was written."""
@@ -78,6 +83,6 @@ class PartFile:
 
     async def _flush(self) -> None:
         if self._size:
-            batch = memoryview(self._batch)[: self._size]
+            batch = self._batch[: self._size]
             self._size = 0
             await anyio.to_thread.run_sync(self._file.write, batch)

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from jobkit_async import AnswerTooLarge, ConnectionLost, Download, InvalidArgument, Upload
 from jobkit_async.services.bsubio.models import CreateJobRequest
 from jobkit_async.testing import FakeBsubio, FakeLeia
-from jobkit_async.transfer import CHUNK
+from jobkit_async.transfer import CHUNK, part
 from jobkit_async.transfer.names import LONGEST, file_name
 
 Connect = Callable[..., Awaitable[Any]]
@@ -298,6 +298,23 @@ async def test_more_than_was_told_later(fetch: Any, serve: Any) -> None:
 
 
 # -- disks
+
+
+async def test_a_thread_that_holds_on_to_what_it_has_written(
+    fetch: Any, serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Any] = []
+    run_sync = part.anyio.to_thread.run_sync
+
+    async def holding(function: Callable[..., Any], *arguments: Any) -> Any:
+        held.extend(arguments)
+        return await run_sync(function, *arguments)
+
+    monkeypatch.setattr(part.anyio.to_thread, "run_sync", holding)
+    data = os.urandom(3 * part.BATCH + 17)
+    _, download = await fetch(serve.http(200, data))
+    assert (await download.save(tmp_path / "file")).read_bytes() == data
+    assert len(held) >= 4
 
 
 async def test_a_full_disk(fetch: Any, serve: Any, tmp_path: Path) -> None:
