@@ -8,6 +8,7 @@ some methods again by itself. Every request waits for its turn in the client's p
 from __future__ import annotations
 
 from jobkit_async.transport.checks import check_base_url
-from jobkit_async.transport.wire import REFUSAL, Reply, Transport
+from jobkit_async.transport.reply import Reply
+from jobkit_async.transport.wire import REFUSAL, Transport
 
 __all__ = ["REFUSAL", "Reply", "Transport", "check_base_url"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import math
-import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -22,10 +22,7 @@ from jobkit_async.endpoint import Repeat
 from jobkit_async.errors import (
     AnswerTooLarge,
     ClientClosed,
-    ConnectFailed,
-    ConnectionLost,
     InvalidArgument,
-    JobkitError,
     OutcomeUnknown,
     RequestTimeout,
     TransportError,
@@ -38,113 +35,18 @@ from jobkit_async.transfer import UploadBody
 from jobkit_async.transport.bodies import body_of, stall_of
 from jobkit_async.transport.checks import check_middlewares, check_session
 from jobkit_async.transport.exchange import Exchange, Outage
+from jobkit_async.transport.failures import translate
 from jobkit_async.transport.guards import never_again, ours_alone
 from jobkit_async.transport.redirects import STATUSES, next_url
+from jobkit_async.transport.reply import Reply
 
-__all__ = ["REFUSAL", "Reply", "Transport"]
+__all__ = ["REFUSAL", "Transport"]
 
 
-CHUNK: Final = 1 << 18
-"""The most bytes of a body that are taken at once, however many have been unpacked."""
-WATCH: Final = 1.0
-"""Seconds between two looks at a connection on which nothing comes."""
 BREATH: Final = 1 << 20
 """Bytes of a body that are taken in before the event loop gets its turn."""
 REFUSAL: Final = 1 << 16
 """Bytes of a refusal that are read; only its beginning is ever shown."""
-
-_MISTRUSTED: Final = (
-    aiohttp.ClientConnectorCertificateError,
-    aiohttp.ServerFingerprintMismatch,
-)
-_UNCONNECTED: Final = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ClientHttpProxyError,
-    aiohttp.ConnectionTimeoutError,
-    *_MISTRUSTED,
-)
-"""What aiohttp raises when nothing of the request has been sent."""
-_FOREIGN: Final = (aiohttp.ClientError, OSError, EOFError)
-"""What aiohttp raises when something went wrong on the way; anything else is raised as it is."""
-
-
-class Reply:
-    """An answer whose body is still to be read; what a download streams from."""
-
-    def __init__(
-        self,
-        transport: Transport,
-        request: Request,
-        response: Any,
-        leave: Callable[[], None],
-        exchange: Exchange,
-    ) -> None:
-        self._transport = transport
-        self._request = request
-        self.exchange: Final = exchange
-        self._response: aiohttp.ClientResponse = response
-        self._leave = leave
-        self._waiting = False
-        self._watch: asyncio.TimerHandle | None = None
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return self._response.status
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Headers of the answer; names compare without case."""
-        return self._response.headers
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, decompressed, in chunks as they come, of :data:`CHUNK` bytes at the most."""
-        content = self._response.content
-        if self._watch is None:
-            self._watch = asyncio.get_running_loop().call_later(WATCH, self._look, True)
-        while True:
-            chunk: bytes | BaseException
-            try:
-                with self._transport.calls.under_way():
-                    self._waiting = True
-                    chunk = await content.read(CHUNK)
-            except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
-                chunk = error
-            self._waiting = False
-            if isinstance(chunk, BaseException):
-                with self.exchange.failing():
-                    self._transport.translate(self._request, chunk, answered=True)
-            if not chunk:
-                break
-            self.exchange.received += len(chunk)
-            yield chunk
-            del chunk  # its memory serves for the next one, which is a third faster
-
-    def _look(self, connected: bool) -> None:
-        """End a wait for a chunk that no connection can bring any more.
-
-        Where a body breaks the rules, such as those of chunks, aiohttp closes the connection and
-        drops its timeouts, but whoever waits for more of the body is told nothing.
-        """
-        connection = self._response.connection
-        protocol = None if connection is None else connection.protocol
-        connected, before = protocol is not None and protocol.is_connected(), connected
-        if self._waiting and not connected and not before:
-            self._response.content.set_exception(ConnectionResetError("it was closed"))
-        self._watch = asyncio.get_running_loop().call_later(WATCH, self._look, connected)
-
-    def close(self) -> None:
-        """Give the connection back: to the pool if the body was read to its end."""
-        if self._watch is not None:
-            self._watch.cancel()
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
-        self._leave()
-        if isinstance(self._request.body, UploadBody):
-            self._request.body.close()
-        self.exchange.end()
 
 
 class Transport:
@@ -289,7 +191,7 @@ class Transport:
             cut = "it was cut off"
         except TimeoutError as error:
             with reply.exchange.failing():
-                self.translate(request, error, answered=True)
+                self._fail(request, error, answered=True)
         finally:
             reply.close()
         return Answer(reply.status, reply.headers, body.getvalue(), cut)
@@ -331,7 +233,14 @@ class Transport:
                 leave()
                 exchange.end()
                 raise
-            reply = Reply(self, request, response, leave, exchange)
+            reply = Reply(
+                request,
+                response,
+                exchange,
+                calls=self.calls,
+                fail=partial(self._fail, request, answered=True),
+                leave=leave,
+            )
             if response.status not in STATUSES:
                 self._replies.add(reply)
                 return reply
@@ -421,7 +330,7 @@ class Transport:
         if isinstance(response, BaseException):
             # Out here, so that an error of aiohttp's that shows the request is nobody's context.
             with exchange.failing():
-                self.translate(request, response)
+                self._fail(request, response)
         self._learn(response)
         exchange.answered(response.status)
         return response
@@ -451,49 +360,14 @@ class Transport:
             # The header is cut to whole seconds: half a second is the least error on average.
             self._clock_offset = date + 0.5 - asyncio.get_running_loop().time()
 
-    def translate(
-        self, request: Request, error: BaseException, *, answered: bool = False
-    ) -> NoReturn:
-        """Raise what a failure of aiohttp means to our callers.
-
-        Args:
-            request: The request that failed.
-            error: What aiohttp raised.
-            answered: Whether the answer's headers had arrived.
-        """
-        name = request.operation
-        if not isinstance(error, Exception):
-            raise error
-        if self._closed or (self._session is not None and self._session.closed):
-            raise ClientClosed(f"{name}: the client was closed during the call") from error
-        if not isinstance(error, _FOREIGN):
-            raise error
-        upload = request.body if isinstance(request.body, UploadBody) else None
-        if upload is not None and upload.failure is not None and not answered:
-            raise upload.failure
-        if isinstance(error, JobkitError):
-            raise error
-        if isinstance(error, _UNCONNECTED):
-            failed = ConnectFailed(
-                f"{name}: no connection to {urlsplit(self.base_url).netloc}: {_cause(error)}",
-                operation=name,
-            )
-            failed.certificate = isinstance(error, _MISTRUSTED)
-            raise failed from (None if isinstance(error, aiohttp.ClientResponseError) else error)
-        # aiohttp's own text and repr show the request, its query and its headers: they stay out.
-        cause = None if isinstance(error, aiohttp.ClientResponseError) else error
-        lost = answered and isinstance(error, TimeoutError)  # it began to answer, and went silent
-        if request.once and (lost or not answered):
-            raise OutcomeUnknown(
-                f"{name}: the answer was lost, so it may or may not have taken effect; "
-                f"{request.row.recover}",
-                operation=name,
-            ) from cause
-        if isinstance(error, TimeoutError):
-            raise RequestTimeout(f"{name}: no answer in time", operation=name) from cause
-        raise ConnectionLost(
-            f"{name}: the connection was lost ({type(error).__name__})", operation=name
-        ) from cause
+    def _fail(self, request: Request, error: BaseException, *, answered: bool = False) -> NoReturn:
+        """Raise what a failure of aiohttp means to our callers."""
+        session = cast(aiohttp.ClientSession, self._session)
+        if isinstance(error, Exception) and (self._closed or session.closed):
+            raise ClientClosed(
+                f"{request.operation}: the client was closed during the call"
+            ) from error
+        translate(request, error, host=urlsplit(self.base_url).netloc, answered=answered)
 
 
 def _narrowed(limits: Limits, session: aiohttp.ClientSession | None) -> Limits:
@@ -503,14 +377,3 @@ def _narrowed(limits: Limits, session: aiohttp.ClientSession | None) -> Limits:
         return limits
     most = [number for number in (connector.limit, connector.limit_per_host) if number]
     return attrs.evolve(limits, max_concurrent=min([limits.max_concurrent, *most]))
-
-
-def _cause(error: BaseException) -> str:
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return f"the proxy refuses it with HTTP {error.status}"
-    if isinstance(error, aiohttp.ServerFingerprintMismatch):
-        return "the server's certificate is not the one with the given fingerprint"
-    inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
-    if isinstance(inner, ssl.SSLCertVerificationError):
-        return f"the server's certificate was refused: {inner.verify_message}"
-    return str(inner or "it took too long")

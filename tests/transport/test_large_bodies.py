@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from jobkit_async.transport.wire import BREATH, CHUNK, Reply
+from jobkit_async.transport.reply import CHUNK, Reply
+from jobkit_async.transport.wire import BREATH
 
 Connect = Callable[..., Awaitable[Any]]
 
