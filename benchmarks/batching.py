@@ -39,6 +39,8 @@ PRICES: Final = (20.0, 5.0, 2.0, 0.8, 0.3, 0.12, 0.05, 0.02, 0.008, 0.003)
 """Prices at which one job alone is waited for; between them it is interpolated."""
 WARM: Final = 600.0
 """Virtual seconds before a steady state is measured."""
+ROUNDS: Final = 50
+"""The most times over that jobs are sent off together: each time, the client learns anew."""
 MARKS: Final = {("steady", 1000): 1.1, ("together", 1000): 1.6, ("together", 10_000): 1.1}
 
 
@@ -75,7 +77,7 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
     for count in options.jobs:
         cost = run_virtually(_steady(count, 5.0, max(options.least, 5 * count)))
         yield from _rows("steady", count, cost, alone)
-        rounds = max(1, options.least // count)
+        rounds = min(ROUNDS, max(1, options.least // count))
         cost = run_virtually(_together(count, 5.0, rounds))
         yield from _rows("together", count, cost, alone)
     largest = min(1000, max(options.jobs))
