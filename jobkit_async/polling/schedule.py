@@ -36,8 +36,8 @@ JITTER: Final = 0.05
 SLACK: Final = 0.1
 """A job is taken along early if no more than this share of its gap is left."""
 LARGEST: Final = 2_000
-"""Jobs that are looked at together at the most, where there is a choice: a look must be chosen in
-a fraction of the time for which the event loop may be held. What is left is due at once."""
+"""Jobs that are taken in one go at the most: to choose them must take a fraction of the time for
+which the event loop may be held. What is left is due at once."""
 CANDIDATES: Final = 4
 """How many jobs are compared for each free seat in a request."""
 
@@ -283,8 +283,9 @@ class Schedule:
         """The jobs to look at now; each is due no more until its next look is planned.
 
         Returns:
-            The due ones, and with them those that gain most as far as they fit into the same
-            requests; nothing where it is better to wait for more. None means all of them.
+            The due ones, of which more may be left after so many, and with them those that gain
+            most as far as they fit into the same requests; nothing where it is better to wait for
+            more. None means all of them.
         """
         if self._batch is None:
             self._tick = math.inf

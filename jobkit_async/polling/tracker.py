@@ -246,10 +246,19 @@ class Tracker(Generic[DataT]):
             if wake > soon:
                 await self._sleep(loop, min(wake, self._deadlines.next_last_look(lead)))
             else:
-                keys = self._schedule.take(soon)
-                if keys is not None and len(keys) > SLICE:
-                    await asyncio.sleep(0)
-                await self._look(loop, now, keys)
+                await self._look(loop, now, await self._due(soon))
+
+    async def _due(self, soon: float) -> list[Key] | None:
+        """The jobs to look at together, however many are due; None for all that there are."""
+        due: list[Key] = []
+        while self._schedule.wake() <= soon:
+            keys = self._schedule.take(soon)
+            if keys is None:
+                return None
+            due += keys
+            if len(keys) > SLICE:
+                await asyncio.sleep(0)
+        return due
 
     async def _breathe(self) -> None:
         """Let jobs come while they do, so that waits that begin together are looked at together."""

@@ -218,7 +218,9 @@ class LeiaSource:
         chunk: list[Key] = []
         size = 0
         for key in keys:
-            length = len(quote(key, safe="")) + 1
+            # Nearly all ids are of letters and digits, and there may be thousands of them.
+            plain = key.isascii() and key.isalnum()
+            length = (len(key) if plain else len(quote(key, safe=""))) + 1
             if chunk and (len(chunk) == CHUNK or size + length > self._chunk_bytes):
                 chunks.append(tuple(chunk))
                 chunk, size = [], 0
