@@ -104,6 +104,8 @@ class Durations:
 
     def __init__(self) -> None:
         self._kinds: OrderedDict[Any, _Kind] = OrderedDict()
+        self.fits_left = math.inf
+        """How many laws may be fitted, which takes milliseconds for each."""
 
     def __repr__(self) -> str:
         counts = {kind: len(known.lives) for kind, known in self._kinds.items()}
@@ -131,7 +133,9 @@ class Durations:
         known.fresh += 1
 
     def grid(self, kind: Any, running: Callable[[], Iterable[Life]]) -> Grid | None:
-        """The law of a kind of jobs; None where too little is known.
+        """The law of a kind of jobs, or while it may not be fitted the one before.
+
+        None where too little is known.
 
         Args:
             kind: The kind.
@@ -140,7 +144,8 @@ class Durations:
         known = self._kinds.get(kind)
         if known is None:
             return None
-        if known.fresh > STALE * len(known.lives):
+        if self.fits_left > 0 and known.fresh > STALE * len(known.lives):
+            self.fits_left -= 1
             known.settle()
             known.fresh = 0
             self._fit(known, list(running()))

@@ -85,6 +85,15 @@ class Outlook:
 
     # -- learning
 
+    @property
+    def may_fit(self) -> bool:
+        """Whether a law may be fitted; each time takes milliseconds."""
+        return self.durations.fits_left > 0
+
+    def allow_fit(self) -> None:
+        """Allow one law to be fitted before this is called again, in another turn of the loop."""
+        self.durations.fits_left = 1
+
     def forget(self) -> None:
         """Begin anew."""
         self.durations = Durations()

@@ -41,14 +41,16 @@ class Pace:
         self._outlook = outlook
         self._cost = 1.0  # requests that the last look took
         self._looks = 0
-        self._phase = 1.0
+        self._phased: tuple[int, float] | None = None
+        self._failures = 0  # looks in a row that failed for all jobs
+        self._soonest = -math.inf
 
     def first_look(self, record: Record[Any], now: float, awaited: int) -> float:
         """When to look at a job that somebody begins to wait for, among so many others."""
         known = [at for at in (record.seen_at, record.touched_at) if at is not None]
         if not known or record.alive_at is None:
-            return now  # what is not known to be on its way has something to tell
-        return max(now, max(known) + self._gap(record, max(known), 0, awaited))
+            return self.hurried(now)  # what is not known to be on its way has something to tell
+        return max(self.hurried(now), max(known) + self._gap(record, max(known), 0, awaited))
 
     def plan(self, now: float, entry: Entry[Any], awaited: int) -> None:
         """Plan the next look at a job that has just been looked at.
@@ -61,7 +63,7 @@ class Pace:
         gap = self._gap(entry.record, now, entry.looks, awaited)
         if entry.misses:
             gap = min(gap, self._grace())
-        gap = max(self._in_phase(gap, awaited), _backoff(entry.failures))
+        gap = max(self._in_phase(gap, awaited), _backoff(max(entry.failures, self._failures)))
         self._schedule.looked(entry.record.key, now + gap, now)
 
     def plan_all(self, now: float, looked_at: Collection[Entry[Any]], awaited: int) -> None:
@@ -77,7 +79,7 @@ class Pace:
         gap = self._gap_of_all(looked_at, now, awaited)
         if any(entry.misses for entry in looked_at):
             gap = min(gap, self._grace())
-        failures = min(entry.failures for entry in looked_at)
+        failures = max(min(entry.failures for entry in looked_at), self._failures)
         gap = max(self._in_phase(gap, awaited), _backoff(failures))
         self._schedule.looked_at_all(now + gap)
 
@@ -89,12 +91,29 @@ class Pace:
         """A gap with what puts this process out of step with others."""
         if awaited == 1 or self._polling.policy is not None:
             return gap
-        return self._polling.within(gap * self._phase)
+        if self._phased is None:
+            self._phased = self._looks, self._schedule.phase(PHASE)
+        look, phase = self._phased
+        return self._polling.within(gap * phase) if look == self._looks else gap
 
-    def spend(self, now: float, cost: int) -> None:
-        """Note that a look took so many requests."""
+    def hurried(self, now: float) -> float:
+        """Loop time of the next look at the earliest, for somebody who has just come."""
+        return max(now, self._soonest)
+
+    def looked(self, asked_at: float, now: float, *, cost: int, failed: bool = False) -> None:
+        """Note a look.
+
+        Args:
+            asked_at: Loop time at which it left.
+            now: Loop time.
+            cost: Number of requests that it took.
+            failed: Whether it failed for all jobs.
+        """
         self._looks += 1
-        self._phase = self._schedule.phase(PHASE) if self._looks == 1 else 1.0
+        self._failures = self._failures + 1 if failed else 0
+        self._soonest = now + _backoff(self._failures)
+        if self._batch is None:
+            self._soonest = max(self._soonest, asked_at + self._polling.min_interval)
         self._cost = max(1.0, float(cost))
         if self._polling.max_rps is not None:
             self._schedule.close_gate(now + cost / self._polling.max_rps)
@@ -141,4 +160,5 @@ def _born(record: Record[Any], now: float) -> float:
 
 
 def _backoff(failures: int) -> float:
+    """The least pause in seconds after so many failures in a row."""
     return min(LONGEST_BACKOFF, 0.5 * 2.0 ** min(failures, 10)) if failures else 0.0

@@ -234,7 +234,10 @@ class Schedule:
         self._not_before = min(self._not_before, at)
         if self._batch is None:
             self._tick = min(self._tick, at)
-        elif self._jobs[key].due[0] > at:
+            return
+        due, _, since = self._jobs[key].due
+        if due > at or since < due < math.inf:  # one that is due may be waiting for others
+            at = min(at, due)
             self._plan(key, at, at)
 
     def looked(self, key: Any, at: float, since: float) -> None:

@@ -156,13 +156,16 @@ class Tracker(Generic[DataT]):
             at = now
             if on_update is None and not once:  # the others are told at once where the job stands
                 at = self._pace.first_look(record, now, len(self._entries))
+                if not self._outlook.may_fit:
+                    loop.call_soon(self._outlook.allow_fit)
             entry = self._entries[record.key] = Entry(record)
             self._others.pop(record.key, None)
             self._schedule.add(record.key, at)
             if self._report is not None:
                 self._report.awaited(entry, now)
         elif on_update is not None or once or record.alive_at is None:
-            self._schedule.add(record.key, now)  # it has something to tell the newcomer
+            # It has something to tell the newcomer.
+            self._schedule.add(record.key, now if once else self._pace.hurried(now))
         entry.add(watch)
         if timeout is not None:
             self._deadlines.add(watch, now + (timeout or LONGEST_LOOK), last_look=not once)
@@ -246,7 +249,9 @@ class Tracker(Generic[DataT]):
             if wake > soon:
                 await self._sleep(loop, min(wake, self._deadlines.next_last_look(lead)))
             else:
-                await self._look(loop, now, await self._due(soon))
+                due_keys = await self._due(soon)
+                if due_keys != []:  # it may be better to wait for more
+                    await self._look(loop, now, due_keys)
 
     async def _due(self, soon: float) -> list[Key] | None:
         """The jobs to look at together, however many are due; None for all that there are."""
@@ -294,18 +299,22 @@ class Tracker(Generic[DataT]):
             asks = dict(self._entries)
         else:
             asks = {key: self._entries[key] for key in keys if key in self._entries}
+        if not asks:
+            return
         try:
             observed = await self._source.observe(asks)
         except Exception as error:  # noqa: BLE001 - counted, and told when it lasts
             await self._take_failures(loop, dict.fromkeys(asks, error))
-            self._pace.spend(loop.time(), 1)
+            self._pace.looked(asked_at, loop.time(), cost=1, failed=True)
             skipped: set[Key] = set()
         else:
             self._measure(loop.time() - asked_at)
             if keys is None:
                 self._outlook.all_seen_at = asked_at
             skipped = await self._take(loop, asked_at, asks, observed)
-            self._pace.spend(loop.time(), observed.cost)
+            read = sum(key in asks for key in observed.missing) - len(skipped)
+            failed = len(observed.failed) == len(asks)
+            self._pace.looked(asked_at, loop.time(), cost=observed.cost + read, failed=failed)
         if self._report is not None:
             self._report.looked(len(asks), loop.time() - asked_at)
         if not self._entries:
@@ -321,6 +330,7 @@ class Tracker(Generic[DataT]):
                 if watch.once_after is not None and watch.once_after <= asked_at:
                     self._end(watch, entry.timeout())
         rest = [entry for key, entry in asks.items() if self._entries.get(key) is entry]
+        self._outlook.allow_fit()
         if self._source.batch is None:
             self._pace.plan_all(now, rest, len(self._entries))
             rest = []
@@ -329,8 +339,12 @@ class Tracker(Generic[DataT]):
                 self._pace.plan(now, entry, len(self._entries))
             if count % SLICE == 0:
                 await asyncio.sleep(0)
+                self._outlook.allow_fit()
+        self._outlook.allow_fit()
         for key in skipped & self._entries.keys():
-            if any(watch.once_after is not None for watch in self._entries[key].watches):
+            entry = self._entries[key]
+            in_haste = any(watch.once_after is not None for watch in entry.watches)
+            if in_haste or entry.seen_at is None:
                 self._schedule.add(key, now)
 
     async def _take(

@@ -23,7 +23,9 @@ LOST_LOOKS: Final = 3
 FAILURES: Final = 5
 """Failures in a row that a wait endures in any case."""
 REFUSALS: Final = 3
-"""Answers in a row of the kind "not allowed" that a wait endures."""
+"""Answers in a row of the kind "not allowed" that a wait endures in any case."""
+REFUSED: Final = 5.0
+"""Seconds over which it endures them in any case: many a look may be taken in a moment."""
 
 
 class VerdictKind(StrEnum):
@@ -285,7 +287,8 @@ class Entry(Generic[DataT]):
             cause=error,
         )
         lasted = now - since
-        if refusals < REFUSALS and (failures < FAILURES or lasted < polling.give_up_after):
+        over = refusals >= REFUSALS and lasted >= REFUSED
+        if not over and (failures < FAILURES or lasted < polling.give_up_after):
             return None
         problem = f"{failures} looks in a row failed, over {lasted:.0f} s: {error}"
         return Verdict(VerdictKind.GAVE_UP, newest, problem, error)

@@ -213,6 +213,21 @@ class TestBatches:
         assert schedule.take(5.0) == ["a"]
         assert schedule.take(20.0) == []
 
+    def test_whoever_waits_for_others_can_be_hurried_too(
+        self, booked: Any, level: random.Random
+    ) -> None:
+        schedule = booked(Polling(), 10, level)
+        for key in range(10):
+            schedule.add(key, 0.0)
+        schedule.take(0.0)
+        schedule.looked(0, 10.0, 0.0)
+        for key in range(1, 10):
+            schedule.looked(key, 100.0, 0.0)
+        assert schedule.take(10.0) == []  # one that is due is not worth a request yet
+        schedule.add(0, 12.0)
+        assert schedule.wake() == 12.0
+        assert 0 in (schedule.take(12.0) or [])
+
     def test_a_discarded_job_is_forgotten(self, schedule: Any) -> None:
         schedule.add("a", 1.0)
         schedule.add("b", 2.0)

@@ -1,0 +1,174 @@
+"""Those who begin to wait while others do: they are seen to soon, and start no storm."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from typing import Any
+
+import pytest
+
+from jobkit_async.errors import ServerError, Unauthorized, WaitTimeout
+from jobkit_async.polling import durations as durations_module
+from jobkit_async.polling.schedule import FixedInterval, Polling
+from jobkit_async.polling.tracker import SINGLE_READS
+from jobkit_async.states import JobState
+
+START = 100.0
+pytestmark = pytest.mark.looptime(start=START, end=200_000)  # what would hang fails
+
+BATCHES = pytest.mark.parametrize("batch", [None, 100], ids=["one-for-all", "by-name"])
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def begun(awaitable: Any) -> asyncio.Task[Any]:
+    return asyncio.ensure_future(awaitable)
+
+
+async def crowd(service: Any, count: int = 100) -> list[asyncio.Task[Any]]:
+    """Jobs of many ages that are awaited, whose looks wait for each other."""
+    tasks = []
+    for index in range(count):
+        tasks.append(begun(service.runs(f"crowd {index}", 1e6).wait()))
+        await asyncio.sleep(3.0)
+    return tasks
+
+
+async def cleared(tasks: list[asyncio.Task[Any]]) -> list[Any]:
+    for task in tasks:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_no_look_is_at_nothing(memory: Any) -> None:
+    service = memory(batch=100, polling=Polling(rng=random.Random(1)))
+    tasks = await crowd(service)
+    await asyncio.sleep(600.0)
+    assert len(service.looks) > 50
+    assert all(look.keys for look in service.looks)
+    await cleared(tasks)
+
+
+async def test_one_look_is_at_once_though_its_request_waits_for_others(memory: Any) -> None:
+    service = memory(batch=100, polling=Polling(rng=random.Random(1)))
+    tasks = await crowd(service)
+    rng = random.Random(2)
+    for index in range(60):
+        await asyncio.sleep(rng.uniform(1.0, 20.0))
+        began = now()
+        with pytest.raises(WaitTimeout):
+            await service.handle(f"crowd {index}").wait(timeout=0)
+        assert now() == began
+    await cleared(tasks)
+
+
+async def test_a_last_look_does_not_wait_for_others(memory: Any) -> None:
+    service = memory(batch=100, polling=Polling(rng=random.Random(1)))
+    tasks = await crowd(service)
+    rng = random.Random(3)
+    for index in range(30):
+        await asyncio.sleep(rng.uniform(1.0, 20.0))
+        service.runs(f"crowd {index}", 0.0)  # ends now
+        await service.handle(f"crowd {index}").wait(timeout=0.6)
+    await cleared(tasks)
+
+
+@BATCHES
+@pytest.mark.parametrize("known", [True, False], ids=["one-job", "new-jobs"])
+async def test_who_comes_while_looks_fail_is_in_no_greater_hurry(
+    memory: Any, batch: int | None, known: bool
+) -> None:
+    service = memory(batch=batch, polling=Polling(policy=FixedInterval(1.0)))
+    service.outage = ServerError("busy", operation="o", status=503)
+    tasks = []
+    for index in range(600):
+        job = service.runs("job" if known else f"job {index}", 1e6)
+        tasks.append(begun(job.wait()))
+        await asyncio.sleep(0.1)
+    assert len(service.looks) < 12
+    gaps = [after - before for before, after in itertools.pairwise(service.times)]
+    assert all(after > before for before, after in itertools.pairwise(gaps[:5]))
+    service.outage = None
+    await asyncio.sleep(61.0)
+    assert service.looks[-1].keys >= set(service.records)
+    await cleared(tasks)
+
+
+async def test_many_newcomers_have_as_many_looks_as_the_shortest_gap_allows(memory: Any) -> None:
+    service = memory(polling=Polling())
+    tasks = []
+    for index in range(300):
+        tasks.append(begun(service.runs(f"job {index}", 1e6).wait()))
+        await asyncio.sleep(0.1)
+    assert len(service.looks) <= 30.0 / 0.5 + 1
+    await cleared(tasks)
+
+
+@BATCHES
+async def test_a_refusal_of_a_moment_ends_no_wait(memory: Any, batch: int | None) -> None:
+    service = memory(batch=batch, polling=Polling(policy=FixedInterval(4.0)))
+    old = [begun(service.runs(f"old {index}", 60.0).wait()) for index in range(20)]
+    await asyncio.sleep(10.0)
+    service.outage = Unauthorized("no", operation="o", status=401)
+    new = []
+    for index in range(30):
+        new.append(begun(service.runs(f"new {index}", 60.0).wait()))
+        if index >= 10:
+            service.outage = None
+        await asyncio.sleep(0.1)
+    assert [await task for task in old + new]
+
+
+async def test_reads_that_are_not_made_cost_nothing(memory: Any) -> None:
+    count = 5 * SINGLE_READS
+    service = memory(polling=Polling(max_rps=5.0, policy=FixedInterval(1.0)))
+    jobs = [service.runs(f"job {index}", 0.0) for index in range(count)]
+    service.hidden = {job.id for job in jobs}
+    await asyncio.gather(*(job.wait() for job in jobs))
+    # A look and as many reads as are made at a time, five a second.
+    assert now() - START == pytest.approx(4 * (1 + SINGLE_READS) / 5.0, abs=6.0)
+
+
+@BATCHES
+async def test_laws_are_fitted_one_at_a_time(
+    memory: Any, see: Any, monkeypatch: pytest.MonkeyPatch, batch: int | None
+) -> None:
+    kinds = 12
+    service = memory(batch=batch, polling=Polling(rng=random.Random(1)))
+    loop, fit = asyncio.get_running_loop(), durations_module.fit
+    once: Any = loop._run_once
+    turns, fits = [0], []
+
+    def turn() -> None:
+        turns[0] += 1
+        once()
+
+    def told(*arguments: Any, **options: Any) -> Any:
+        fits.append(turns[0])
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(loop, "_run_once", turn)
+    monkeypatch.setattr(durations_module, "fit", told)
+    rng = random.Random(4)
+
+    def begin(index: int) -> Any:
+        kind = f"kind {index % kinds}"
+        job = service.script(
+            f"job {index}",
+            (0.0, see(JobState.RUNNING, kind=kind)),
+            (rng.uniform(20, 90), see(JobState.SUCCEEDED, kind=kind, data="done", final=True)),
+        )
+        record = job._record
+        record.observe(see(JobState.RUNNING, kind=kind), asked_at=now(), now=now())
+        record.born, record.dated = now(), True
+        return job
+
+    for first in range(0, 1800, 600):
+        jobs = [begin(first + index) for index in range(600)]
+        assert all(await asyncio.gather(*(job.wait() for job in jobs)))
+    assert len(fits) > 3 * kinds
+    assert len(set(fits)) == len(fits)
