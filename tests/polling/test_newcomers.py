@@ -53,27 +53,35 @@ async def test_no_look_is_at_nothing(memory: Any) -> None:
     await cleared(tasks)
 
 
+async def put_off(service: Any) -> Any:
+    """A job that is due, and waits for others to be asked for with it."""
+    tracker = service._tracker
+    while True:
+        await asyncio.sleep(0.05)
+        due = [key for key, entry in tracker._entries.items() if entry.due[0] <= now()]
+        if due and tracker._schedule._not_before > now() + 0.5:
+            return service.handle(due[0])
+
+
 async def test_one_look_is_at_once_though_its_request_waits_for_others(memory: Any) -> None:
-    service = memory(batch=100, polling=Polling(rng=random.Random(1)))
-    tasks = await crowd(service)
-    rng = random.Random(2)
-    for index in range(60):
-        await asyncio.sleep(rng.uniform(1.0, 20.0))
+    service = memory(batch=100, polling=Polling(rng=random.Random(2)))
+    tasks = await crowd(service, 60)
+    for _ in range(10):
+        job = await put_off(service)
         began = now()
         with pytest.raises(WaitTimeout):
-            await service.handle(f"crowd {index}").wait(timeout=0)
+            await job.wait(timeout=0)
         assert now() == began
     await cleared(tasks)
 
 
 async def test_a_last_look_does_not_wait_for_others(memory: Any) -> None:
-    service = memory(batch=100, polling=Polling(rng=random.Random(1)))
-    tasks = await crowd(service)
-    rng = random.Random(3)
-    for index in range(30):
-        await asyncio.sleep(rng.uniform(1.0, 20.0))
-        service.runs(f"crowd {index}", 0.0)  # ends now
-        await service.handle(f"crowd {index}").wait(timeout=0.6)
+    service = memory(batch=100, polling=Polling(rng=random.Random(2)))
+    tasks = await crowd(service, 60)
+    for _ in range(10):
+        job = await put_off(service)
+        service.runs(job.id, 0.0)  # ends now
+        assert await job.wait(timeout=0.4)
     await cleared(tasks)
 
 
