@@ -213,7 +213,7 @@ class Download:
             target = Path(path)
             if target.is_dir():  # noqa: ASYNC240 - as quick as opening a file, see PartFile
                 target /= self.filename or "download"
-            with PartFile(target) as part:
+            async with PartFile(target) as part:
                 async with aclosing(self._chunks(progress, part.restart)) as chunks:
                     async for chunk in chunks:
                         await part.write(chunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +17,14 @@ BATCH: Final = 1 << 21
 """Bytes that are handed to a thread at a time: a thread costs more than writing a small chunk."""
 
 
+PIECE: Final = 1 << 17
+"""Bytes that the system is given at a time: it looks long for the memory that more of them take."""
+
+
 class PartFile:
-    """A new file beside its target; use it with ``with``, after which it is closed, and gone.
+    """A new file beside its target; use it with ``async with``, after which it is closed, and gone.
+
+    While a thread writes some of it, the next of it is taken.
 
     Args:
         target: What it is to become.
@@ -32,23 +39,32 @@ class PartFile:
         # Opened, closed and removed here, not in threads: a cancelled task leaves its thread
         # alone with what it does, and a file opened there would stay behind.
         self._file = self._path.open("wb")
-        # Used again and again: fresh memory costs more than copying. It never changes its size, as
-        # a thread may hold on to what it has written until it has something else to do.
+        # Used again and again: fresh memory costs more than copying. They never change their size,
+        # as a thread may hold on to what it has written until it has something else to do.
         self._batch = memoryview(bytearray(BATCH))
+        self._other = memoryview(bytearray(BATCH))
         self._size = 0
+        self._anew = False
+        self._writing: asyncio.Future[None] | None = None
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(
+    async def __aexit__(
         self,
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with suppress(OSError):  # of what nobody wants any more; finish() has closed the rest
-            self._file.close()
-        self._path.unlink(missing_ok=True)
+        try:
+            if self._writing is not None:
+                await asyncio.wait([self._writing])
+        finally:
+            if self._writing is not None and self._writing.done():
+                self._writing.exception()  # retrieved: nobody wants the file any more
+            with suppress(OSError):  # finish() has closed the others
+                self._file.close()
+            self._path.unlink(missing_ok=True)
 
     async def write(self, chunk: bytes) -> None:
         """Append a chunk, soon.
@@ -56,6 +72,8 @@ class PartFile:
         Raises:
             OSError: The disk does not take what was written.
         """
+        if self._anew:
+            await self._begin_anew()
         left = memoryview(chunk)
         while left:
             part = left[: BATCH - self._size]
@@ -66,10 +84,8 @@ class PartFile:
                 await self._flush()
 
     def restart(self) -> None:
-        """Drop all that was written."""
-        self._size = 0
-        self._file.seek(0)
-        self._file.truncate()
+        """Drop all that was written, soon."""
+        self._anew = True
 
     async def finish(self) -> None:
         """Write what is left, and let it take the place of the target.
@@ -77,12 +93,34 @@ class PartFile:
         Raises:
             OSError: The disk does not take it, or not under this name.
         """
+        if self._anew:
+            await self._begin_anew()
         await self._flush()
+        await self._written()
         self._file.close()
         self._path.replace(self._target)
 
+    async def _begin_anew(self) -> None:
+        await self._written()
+        self._anew = False
+        self._size = 0
+        self._file.seek(0)
+        self._file.truncate()
+
     async def _flush(self) -> None:
+        await self._written()
         if self._size:
-            batch = self._batch[: self._size]
-            self._size = 0
-            await anyio.to_thread.run_sync(self._file.write, batch)
+            batch, self._size = self._batch[: self._size], 0
+            self._batch, self._other = self._other, self._batch
+            self._writing = asyncio.ensure_future(anyio.to_thread.run_sync(self._put, batch))
+
+    def _put(self, batch: memoryview) -> None:
+        for start in range(0, len(batch), PIECE):
+            self._file.write(batch[start : start + PIECE])
+
+    async def _written(self) -> None:
+        """Wait for the thread, and raise what it has met with."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+            writing, self._writing = self._writing, None
+            writing.result()
