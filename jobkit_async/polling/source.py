@@ -9,9 +9,10 @@ from typing import Any, Generic, Protocol, TypeVar
 import anyio
 import attrs
 
+from jobkit_async.errors import RateLimited, ServerError
 from jobkit_async.states import JobState, Need
 
-__all__ = ["Ask", "Key", "Observed", "Sighting", "Source", "fan_out"]
+__all__ = ["Ask", "Key", "Observed", "Sighting", "Source", "fan_out", "throttles"]
 
 DataT = TypeVar("DataT")
 ItemT = TypeVar("ItemT")
@@ -131,10 +132,19 @@ class Source(Protocol[DataT]):
         ...
 
 
+def throttles(error: Exception) -> bool:
+    """Whether the service has answered that it wants fewer requests for now."""
+    if isinstance(error, ServerError):
+        return error.retry_after is not None
+    return isinstance(error, RateLimited)
+
+
 async def fan_out(
     call: Callable[[ItemT], Awaitable[ValueT]], items: Iterable[ItemT], *, limit: int = 8
 ) -> dict[ItemT, ValueT | Exception]:
     """Call a function for each item, a few at a time.
+
+    Once the service throttles, nothing more is begun: the rest has the same error for its result.
 
     Args:
         call: The function; what it raises becomes its item's result.
@@ -146,13 +156,19 @@ async def fan_out(
     """
     results: dict[ItemT, ValueT | Exception] = {}
     rest = iter(list(items))
+    refusal: Exception | None = None
 
     async def work() -> None:
+        nonlocal refusal
         for item in rest:
+            if refusal is not None:
+                results[item] = refusal
+                continue
             try:
                 results[item] = await call(item)
             except Exception as error:  # noqa: BLE001 - handed to the caller
                 results[item] = error
+                refusal = error if throttles(error) else refusal
 
     async with anyio.create_task_group() as group:
         for _ in range(limit):

@@ -19,7 +19,7 @@ from jobkit_async import codec
 from jobkit_async.caller import Caller
 from jobkit_async.errors import ApiError, Forbidden, JobkitError, NotFound, api_error
 from jobkit_async.polling.record import Record, RecordOf
-from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
+from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out, throttles
 from jobkit_async.request import arguments
 from jobkit_async.services.leia import endpoints
 from jobkit_async.services.leia.models import Job, Statuses
@@ -142,15 +142,24 @@ class LeiaSource:
                 groups[scope].add(key)
         for submitter, group in groups.items():
             if len(group) > FEW:
-                for status in _ENDS:
-                    results.update(await self._listed(submitter, status, group - results.keys()))
+                try:
+                    for status in _ENDS:
+                        rest = group - results.keys()
+                        results.update(await self._listed(submitter, status, rest))
+                except JobkitError as error:  # the service throttles: single reads would not help
+                    results.update(dict.fromkeys(wanted - results.keys(), error))
+                    break
         results.update(await fan_out(self.read, wanted - results.keys()))
         return results
 
     async def _listed(
         self, submitter: str, status: str, wanted: set[Key]
     ) -> dict[Key, Sighting[Job]]:
-        """Those of the wanted jobs that stand among the newest endings of a kind."""
+        """Those of the wanted jobs that stand among the newest endings of a kind.
+
+        Raises:
+            JobkitError: The service throttles.
+        """
         row = endpoints.ADMIN_GET_JOBS
         found: dict[Key, Sighting[Job]] = {}
         offset = 0
@@ -169,7 +178,9 @@ class LeiaSource:
                         limit=CHUNK,
                     ),
                 )
-            except JobkitError:
+            except JobkitError as error:
+                if throttles(error):
+                    raise
                 break  # the rest is read one by one, where an error has a job to belong to
             found.update((job.id, sight(job)) for job in jobs if job.id in wanted)
             offset += len(jobs)
@@ -262,6 +273,9 @@ class LeiaSource:
         Returns:
             The error, if it may be the fault of a single id among them.
         """
+        if look.refusal is not None:
+            look.failed.update(dict.fromkeys(keys, look.refusal))
+            return None
         look.cost += 1
         row = endpoints.ADMIN_GET_JOB_STATUSES
         try:
@@ -275,6 +289,8 @@ class LeiaSource:
                 return error
             if isinstance(error, ApiError) and _may_be_one_id(error):
                 return error
+            if throttles(error):
+                look.refusal = error
             look.failed.update(dict.fromkeys(keys, error))
             return None
         for key in keys:
@@ -301,3 +317,4 @@ class _Look:
         self.missing: list[Key] = []
         self.failed: dict[Key, Exception] = {}
         self.cost = 0
+        self.refusal: Exception | None = None
