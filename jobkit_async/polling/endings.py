@@ -8,7 +8,7 @@ shows every ending. Of all others nothing is known until they are read one by on
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from jobkit_async.polling.source import Ask, Key
@@ -29,6 +29,22 @@ class Vouching:
 
     def __repr__(self) -> str:
         return f"<Vouching for {len(self._alive)} jobs as of {self.looked_at}>"
+
+    def reach(self, asks: Mapping[Key, Ask], looked_at: float) -> float:
+        """Loop time from which on endings tell something about these jobs.
+
+        Args:
+            asks: The awaited jobs.
+            looked_at: The present.
+        """
+        before = _or_never(self.looked_at)
+        reach = looked_at
+        for key, ask in asks.items():
+            if ask.alive_at is not None:
+                since = before if key in self._alive else ask.alive_at
+                if since >= before:  # nobody vouches for the others, however far a look reaches
+                    reach = min(reach, since)
+        return reach
 
     def settle(
         self, asks: Mapping[Key, Ask], ended: Mapping[Key, Any], *, since: float, looked_at: float
@@ -59,6 +75,14 @@ class Vouching:
         self._alive = alive
         self.looked_at = looked_at
         return sorted(unsure, key=lambda key: _or_never(asks[key].seen_at))
+
+    def saw(self, keys: Iterable[Key]) -> None:
+        """The look of the last :meth:`settle` has, after that, shown these jobs to be alive.
+
+        The tracker dates what a look shows by when it began, which is before ``looked_at``: by
+        that alone nobody could vouch for them at the next look.
+        """
+        self._alive.update(keys)
 
     def stalest(self, asks: Mapping[Key, Ask], ended: Collection[Key], count: int) -> list[Key]:
         """The awaited jobs that were last sighted longest ago: they might have been deleted."""

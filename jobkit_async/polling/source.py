@@ -89,7 +89,7 @@ class Observed(Generic[DataT]):
         seen: The jobs that were sighted.
         missing: Jobs that the look should have shown and did not: to be read one by one.
         failed: Jobs whose part of the look failed, and how.
-        cost: Number of requests that it took.
+        cost: Number of requests that the look itself took; reads of missing jobs are not in it.
     """
 
     seen: Mapping[Key, Sighting[DataT]] = attrs.field(factory=dict)

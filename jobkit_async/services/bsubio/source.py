@@ -150,7 +150,7 @@ class BsubioSource:
     async def observe(self, asks: Mapping[Key, Ask]) -> Observed[Job]:
         """Look at what has ended; have those read for whom that look cannot vouch."""
         if len(asks) <= FEW:
-            return Observed(missing=list(asks), cost=len(asks))
+            return Observed(missing=list(asks), cost=0)
         looked_at = asyncio.get_running_loop().time()
         pages = {str(status): await self._page(status, asks) for status in _ENDS}
         seen = {key: sighting for page in pages.values() for key, sighting in page.jobs.items()}
@@ -164,10 +164,11 @@ class BsubioSource:
         if len(wanted) > MANY:
             alive = await self._alive(set(wanted), asks)
             seen.update(alive)
+            self._vouching.saw(key for key, it in alive.items() if not it.state.ended)
             wanted = [key for key in wanted if key not in alive]
             cost += len(_LIVE)
         wanted = wanted or self._vouching.stalest(asks, {*seen, *failed}, STALE)
-        return Observed(seen=seen, missing=wanted, failed=failed, cost=cost + len(wanted))
+        return Observed(seen=seen, missing=wanted, failed=failed, cost=cost)
 
     async def _alive(
         self, wanted: Collection[Key], asks: Mapping[Key, Ask]

@@ -122,18 +122,18 @@ class EcotaxaSource:
     async def observe(self, asks: Mapping[Key, Ask]) -> Observed[JobModel]:
         """Look at the listing; a job that it lacks is to be read on its own."""
         if len(asks) <= 1 or self._too_large:
-            return Observed(missing=list(asks), cost=len(asks))
+            return Observed(missing=list(asks), cost=0)
         try:
             answer = await self._call.answer(endpoints.LIST_JOBS, self._for_admin)
         except AnswerTooLarge as error:
             self._too_large = True
             _log.warning("ecotaxa: jobs are read one by one from now on: %s", error)
-            return Observed(missing=list(asks), cost=1 + len(asks))
+            return Observed(missing=list(asks))
         except (RequestTimeout, ServerError) as error:
             pause: float | None = getattr(error, "retry_after", None)
             if len(asks) > FEW or pause is not None:
                 raise
-            return Observed(missing=list(asks), cost=1 + len(asks))
+            return Observed(missing=list(asks))
         seen: dict[Key, Sighting[JobModel]] = {}
         failed: dict[Key, Exception] = {}
         slices = codec.split_slices(answer.body, operation="list_jobs")
@@ -147,7 +147,7 @@ class EcotaxaSource:
             if count % SLICE == 0:
                 await asyncio.sleep(0)
         missing = [key for key in asks if key not in seen and key not in failed]
-        return Observed(seen=seen, missing=missing, failed=failed, cost=1 + len(missing))
+        return Observed(seen=seen, missing=missing, failed=failed)
 
     def _sight_row(self, row: _Row, raw: codec.Raw) -> Sighting[JobModel]:
         """The full snapshot only where somebody will want it: at an end, or for a question."""

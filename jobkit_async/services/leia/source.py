@@ -214,7 +214,7 @@ class LeiaSource:
             seen=look.seen,
             missing=[*alone, *look.missing],
             failed=look.failed,
-            cost=look.cost + len(alone) + len(look.missing),
+            cost=look.cost,
         )
 
     async def _guessed(self) -> str | None:

@@ -154,7 +154,7 @@ class VidispineSource:
     async def observe(self, asks: Mapping[Key, Ask]) -> Observed[JobType]:
         """Look at what has ended; sweep the listing for those whom that look cannot vouch for."""
         if len(asks) <= 1:
-            return Observed(missing=list(asks), cost=len(asks))
+            return Observed(missing=list(asks), cost=0)
         looked_at = asyncio.get_running_loop().time()
         found = _Found()
         since, cost = await self._endings(found, asks, looked_at)
@@ -170,8 +170,10 @@ class VidispineSource:
         wanted = [key for key in wanted if key not in failed]
         if len(wanted) > MANY:
             cost += await self._sweep(found, set(wanted))
+            swept = [key for key in wanted if key in seen]
+            self._vouching.saw(key for key in swept if not seen[key].state.ended)
             wanted = [key for key in wanted if key not in seen and key not in failed]
-        return Observed(seen=seen, missing=wanted, failed=failed, cost=cost + len(wanted))
+        return Observed(seen=seen, missing=wanted, failed=failed, cost=cost)
 
     async def _endings(
         self, found: _Found, asks: Mapping[Key, Ask], looked_at: float
@@ -180,11 +182,7 @@ class VidispineSource:
         service_now = self._call.transport.service_time(looked_at)
         if service_now is None:
             return float("inf"), 0
-        known = [ask.alive_at for ask in asks.values() if ask.alive_at is not None]
-        before = self._vouching.looked_at
-        since = (
-            max(min(known, default=looked_at), looked_at - FARTHEST) if before is None else before
-        )
+        since = max(self._vouching.reach(asks, looked_at), looked_at - FARTHEST)
         from_ = datetime.fromtimestamp(service_now - (looked_at - since) - OVERLAP, UTC)
         text = from_.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         pages, complete = await self._pages(found, asks, MOST_PAGES, finishtime_from=text)
