@@ -19,7 +19,7 @@ from jobkit_async.errors import (
 )
 from jobkit_async.options import Retry
 
-__all__ = ["Budget", "RetryState"]
+__all__ = ["Budget", "RetryState", "may_have_worked"]
 
 _log = logging.getLogger("jobkit_async.transport")
 
@@ -94,7 +94,7 @@ class RetryState:
             left: Seconds that are left of the call's time.
         """
         self._failures += 1
-        self._may_have_worked = self._may_have_worked or _may_have_worked(error)
+        self._may_have_worked = self._may_have_worked or may_have_worked(error)
         if self._failures > self._retry.retries or not _may_repeat(self._repeat, error):
             return None
         pause = error.retry_after if isinstance(error, RateLimited | ServerError) else None
@@ -127,7 +127,7 @@ def _may_repeat(repeat: Repeat, error: JobkitError) -> bool:
     return isinstance(error, ApiError) and error.status in _PASSING
 
 
-def _may_have_worked(error: JobkitError) -> bool:
+def may_have_worked(error: JobkitError) -> bool:
     """Whether a failed attempt may have taken effect nevertheless."""
     if isinstance(error, ConnectionLost | RequestTimeout | DecodeError):
         return True

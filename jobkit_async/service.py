@@ -27,7 +27,7 @@ from jobkit_async.auth import Auth
 from jobkit_async.caller import Caller, Options, check_headers
 from jobkit_async.checks import check_count
 from jobkit_async.endpoint import Endpoint, Repeat
-from jobkit_async.errors import DecodeError, InvalidArgument, OutcomeUnknown
+from jobkit_async.errors import DecodeError, InvalidArgument, JobkitError, OutcomeUnknown
 from jobkit_async.hooks import Hooks, Reporter
 from jobkit_async.job import Job
 from jobkit_async.joblist import JobList
@@ -40,7 +40,7 @@ from jobkit_async.pool import Lane
 from jobkit_async.redact import Hidden, forget_frames
 from jobkit_async.refs import Ref, deployment_of
 from jobkit_async.request import check_id
-from jobkit_async.retry import Budget
+from jobkit_async.retry import Budget, may_have_worked
 from jobkit_async.transfer import Download
 from jobkit_async.transport import Transport, check_base_url
 
@@ -375,12 +375,29 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
             return
         names = [param.name for param in row.params]
         key = arguments[names.index(row.changes)]
+        record = self._cancelling(key) if row.cancels else None
         try:
             yield
-        except OutcomeUnknown:
-            self._touch(key)
+        except (JobkitError, asyncio.CancelledError) as error:
+            if row.cancels and _may_have_reached(error):
+                self._touch(key, cancels=True)
+            elif isinstance(error, OutcomeUnknown):
+                self._touch(key)
             raise
-        self._touch(key, starts=row.starts, cancels=row.cancels)
+        else:
+            self._touch(key, starts=row.starts, cancels=row.cancels)
+        finally:
+            if record is not None and record.end_cancel():
+                self._tracker.look_soon(key)
+
+    def _cancelling(self, key: Any) -> Record[DataT] | None:
+        """Note that a job is about to be cancelled; what is known of it, if it can be a job."""
+        try:
+            record = self._record_of(self._key_of(key))
+        except InvalidArgument:
+            return None  # which the call itself is about to say
+        record.begin_cancel()
+        return record
 
     def _touch(self, key: Any, *, starts: bool = False, cancels: bool = False) -> None:
         record = self._tracker.find(key)
@@ -393,6 +410,13 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         if record is not None:
             record.touch(_now(), starts=starts, cancels=cancels)
             self._tracker.look_soon(key)
+
+
+def _may_have_reached(error: BaseException) -> bool:
+    """Whether a call that failed may have taken effect nevertheless."""
+    if isinstance(error, JobkitError):
+        return isinstance(error, OutcomeUnknown) or may_have_worked(error)
+    return True  # given up by its caller, on the way
 
 
 @cache

@@ -43,11 +43,15 @@ class _Change:
         at: Loop time of the change.
         cancelled: Whether this process has cancelled the job, then or before.
         outdated: Status and mark that the job had before, by which a late answer is known.
+        cancelling: Calls under way that cancel the job.
+        held_back: Whether an observation was left out of account meanwhile.
     """
 
     at: float | None = None
     cancelled: bool = False
     outdated: tuple[str, Any] | None = None
+    cancelling: int = 0
+    held_back: bool = False
 
 
 _UNCHANGED: Final = _Change()
@@ -130,11 +134,15 @@ class Record(Generic[DataT]):
         Returns:
             The observation as it counts, or None where it is out of date: it left before our own
             last change or before the newest observation, or shows the job as it was before that
-            change.
+            change. Also where only the answer to a call that is under way will tell whether it
+            shows a failure or a cancellation.
         """
         if self.touched_at is not None and asked_at < self.touched_at:
             return None
         if self.seen_at is not None and asked_at < self.seen_at:
+            return None
+        if self._change.cancelling and not self.cancelled and sighting.cancels:
+            self._change = attrs.evolve(self._change, held_back=True)
             return None
         if self._lags(sighting, now):
             return None
@@ -190,7 +198,8 @@ class Record(Generic[DataT]):
         newest, outdated = self.newest, self._change.outdated
         if newest is not None and newest.mark is not None and not newest.final:
             outdated = (newest.raw_status, newest.mark)
-        self._change = _Change(now, self.cancelled or cancels, outdated)
+        cancelling = self._change.cancelling
+        self._change = _Change(now, self.cancelled or cancels, outdated, cancelling)
         if starts:
             self.alive_at = now
         if cancels:
@@ -198,6 +207,16 @@ class Record(Generic[DataT]):
         self.born = now
         self.started = None
         self.dated = True
+
+    def begin_cancel(self) -> None:
+        """Note that a call that cancels the job is about to be sent."""
+        self._change = attrs.evolve(self._change, cancelling=self._change.cancelling + 1)
+
+    def end_cancel(self) -> bool:
+        """Note that such a call is over; whether an observation was held back for it."""
+        change = self._change
+        self._change = attrs.evolve(change, cancelling=change.cancelling - 1, held_back=False)
+        return change.held_back
 
     def set_created(self, created: float, service_now: float | None, now: float) -> None:
         """Let the job's age count from its creation.
