@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import weakref
 from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 from collections import deque
@@ -23,7 +24,7 @@ __all__ = ["AsCompleted", "Outcome", "as_completed", "wait_all"]
 JobT = TypeVar("JobT", bound=Job[Any])
 
 SLICE: Final = 256
-"""Waits that are begun before the event loop gets its turn."""
+"""Waits that are begun, ended or told of before the event loop gets its turn."""
 
 
 @attrs.frozen
@@ -73,6 +74,44 @@ def _handles(jobs: Iterable[JobT]) -> list[JobT]:
     return handles
 
 
+def _check(handles: Iterable[Job[Any]]) -> None:
+    """Raise if the client of a job that has to be looked at cannot be used."""
+    for job in handles:
+        if job._known_end() is None:
+            job._home._check()
+
+
+_Watches = list[tuple[Job[Any], Watch[Any]]]
+
+
+def _unwatch_some(watches: _Watches, most: int) -> None:
+    for job, watch in watches[-most:]:
+        job._home._tracker.unwatch(watch)
+    del watches[-most:]
+
+
+async def _unwatch(watches: _Watches) -> None:
+    """Stop waiting, and return once that is done; where this is cancelled, the rest at once."""
+    try:
+        while len(watches) > SLICE:
+            _unwatch_some(watches, SLICE)
+            await asyncio.sleep(0)
+    finally:
+        _unwatch_some(watches, len(watches) or 1)
+
+
+def _unwatch_soon(watches: _Watches) -> None:
+    """Stop waiting: for some at once, for more of them as the event loop goes on."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # collected after its loop's end
+        _unwatch_some(watches, len(watches) or 1)
+        return
+    _unwatch_some(watches, SLICE)
+    if watches:
+        loop.call_soon(_unwatch_soon, watches)
+
+
 async def wait_all(
     jobs: Iterable[JobT],
     *,
@@ -112,10 +151,8 @@ async def wait_all(
         if (first or not left) and not finished.done():
             finished.set_result(None)
 
-    for job in handles:
-        if job._known_end() is None:
-            job._home._check()
-    watches: list[tuple[JobT, Watch[Any]]] = []
+    _check(handles)
+    watches: _Watches = []
     try:
         for index, job in enumerate(handles):
             if index % SLICE == SLICE - 1:
@@ -128,12 +165,13 @@ async def wait_all(
         if left and not finished.done():
             await finished
     finally:
-        for job, watch in watches:
-            job._home._tracker.unwatch(watch)
-    return [
-        outcome or Outcome(job, job.state, done=False)
-        for job, outcome in zip(handles, outcomes, strict=True)
-    ]
+        await _unwatch(watches)
+    results: list[Outcome[JobT]] = []
+    for job, outcome in zip(handles, outcomes, strict=True):
+        if len(results) % SLICE == SLICE - 1:
+            await asyncio.sleep(0)
+        results.append(outcome or Outcome(job, job.state, done=False))
+    return results
 
 
 class AsCompleted(Generic[JobT]):
@@ -142,19 +180,23 @@ class AsCompleted(Generic[JobT]):
     def __init__(self, jobs: Iterable[JobT]) -> None:
         self._ready: deque[Outcome[JobT]] = deque()
         self._waits: dict[JobT, Watch[Any]] = {}
+        self._coming: dict[JobT, None] = {}
+        self._error: Exception | None = None
         self._bell = asyncio.Event()
+        handles = _handles(jobs)
+        _check(handles)
+        self._coming = dict.fromkeys(handles)
         try:
-            for job in _handles(jobs):
-                self.add(job)
+            self._begin_some()
         except BaseException:
             self.close()
             raise
 
     def __repr__(self) -> str:
-        return f"<AsCompleted: {len(self._ready)} ready, {len(self._waits)} to come>"
+        return f"<AsCompleted: {len(self._ready)} ready, {len(self) - len(self._ready)} to come>"
 
     def __len__(self) -> int:
-        return len(self._ready) + len(self._waits)
+        return len(self._ready) + len(self._waits) + len(self._coming)
 
     def add(self, job: JobT) -> None:
         """Wait for one more job; a job that is waited for already is not added twice.
@@ -166,33 +208,44 @@ class AsCompleted(Generic[JobT]):
             InvalidArgument: It is no job handle.
         """
         (handle,) = _handles([job])
-        if handle in self._waits:
-            return
+        if handle not in self._waits and handle not in self._coming:
+            _check([handle])
+            self._begin(handle)
+
+    def _begin_some(self) -> None:
+        """Begin some of the waits, and the rest of them as the event loop goes on."""
+        for job in list(itertools.islice(self._coming, SLICE)):
+            del self._coming[job]
+            self._begin(job)
+        if self._coming:
+            asyncio.get_running_loop().call_soon(_begin_more, weakref.ref(self))
+
+    def _begin(self, handle: JobT) -> None:
         end = handle._known_end()
         if end is not None:
             self._settle(handle, end)
             return
-        handle._home._check()
         myself = weakref.ref(self)  # what is thrown away must not be kept by those it waits for
 
         def notify(verdict: Verdict[Any]) -> None:
             waiting = myself()
-            if waiting is not None:
+            if waiting is not None and waiting._waits.pop(handle, None) is not None:
                 waiting._settle(handle, verdict)
 
         self._waits[handle] = handle._watch(notify)
 
     def _settle(self, job: JobT, verdict: Verdict[Any]) -> None:
-        self._waits.pop(job, None)
         self._ready.append(_outcome(job, verdict))
         self._bell.set()
 
     def close(self) -> None:
         """Stop waiting for what has not come yet. Can be repeated."""
-        waits, self._waits = self._waits, {}
-        for job, watch in waits.items():
-            job._home._tracker.unwatch(watch)
+        _unwatch_soon(self._let_go())
+
+    def _let_go(self) -> _Watches:
+        waits, self._waits, self._coming = self._waits, {}, {}
         self._bell.set()
+        return list(waits.items())
 
     def __del__(self) -> None:
         # Left early without 'async with': nothing must go on being polled for nobody.
@@ -208,18 +261,32 @@ class AsCompleted(Generic[JobT]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        await _unwatch(self._let_go())
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Outcome[JobT]:
         while not self._ready:
-            if not self._waits:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
+            if not self._waits and not self._coming:
                 raise StopAsyncIteration
             self._bell.clear()
             await self._bell.wait()
         return self._ready.popleft()
+
+
+def _begin_more(myself: weakref.ref[AsCompleted[Any]]) -> None:
+    waiting = myself()
+    if waiting is None:
+        return
+    try:
+        waiting._begin_some()
+    except Exception as error:  # noqa: BLE001 - as of a policy, and told to whoever reads
+        waiting._error = error
+        waiting.close()
 
 
 def as_completed(jobs: Iterable[JobT] = ()) -> AsCompleted[JobT]:
