@@ -74,9 +74,11 @@ class UploadBody:
         name: File name to give to the service.
         content_type: Media type.
         failure: What to raise because the source, or the callback, failed; None if none did.
+        awaited: Whether the next bytes are waited for, so that nothing else can go on.
         spent: Whether the source has been read to its end, or as far as it went.
         taken: Bytes taken from it since its last start.
-        moved_at: Loop time at which the last bytes were taken from it.
+        moved_at: Loop time at which something was last seen to go on.
+        unsent: Tells how many of the bytes taken have not left this machine yet, as far as known.
 
     Raises:
         InvalidArgument: It is none of the kinds that can be uploaded, or its name is no file name.
@@ -94,9 +96,11 @@ class UploadBody:
         self._stream: AsyncIterable[bytes] | None = None
         self._start = 0
         self._opened: IO[Any] | None = None
+        self.awaited = False
         self.spent = False
         self.taken = 0
         self.moved_at = 0.0
+        self.unsent: Callable[[], int] = lambda: 0
         name: object = "file"
         if isinstance(data, bytes | bytearray | memoryview):
             self._data = bytes(data)
@@ -200,18 +204,17 @@ class UploadBody:
             self.spent = False
             self.taken = 0
             async with aclosing(self._read()) as source:
-                async for chunk in source:
+                while (chunk := await self._next(source)) is not None:
                     end = done + len(chunk)
                     # Seen before the last bytes are sent, so that nothing takes effect.
                     if (
                         size is not None
                         and end >= size
-                        and (end > size or await anext(source, None) is not None)
+                        and (end > size or await self._next(source) is not None)
                     ):
                         raise InvalidArgument(
                             self.argument, f"the file has grown beyond {size} bytes"
                         )
-                    self.moved_at = asyncio.get_running_loop().time()
                     yield chunk
                     done = self.taken = end
                     self._tell(done, size)
@@ -235,6 +238,15 @@ class UploadBody:
             self.spent = True
             self.moved_at = asyncio.get_running_loop().time()
             self.close()
+
+    async def _next(self, source: AsyncGenerator[bytes | memoryview]) -> bytes | memoryview | None:
+        """The next bytes, or None at the end."""
+        self.awaited = True
+        try:
+            return await anext(source, None)
+        finally:
+            self.awaited = False
+            self.moved_at = asyncio.get_running_loop().time()
 
     def _tell(self, done: int, size: int | None) -> None:
         if self._progress is not None:

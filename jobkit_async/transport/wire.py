@@ -314,7 +314,8 @@ class Transport:
                         total=total,
                         connect=connect,
                         sock_connect=connect,
-                        sock_read=min(timeout.read, total or timeout.read),
+                        # Begins when the system has taken an upload, not when it has left.
+                        sock_read=None if upload else min(timeout.read, total or timeout.read),
                         ceil_threshold=math.inf,
                     ),
                     **self._identified(
