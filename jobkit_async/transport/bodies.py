@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, cast
 
@@ -108,17 +108,22 @@ def stall_of(upload: UploadBody, timeout: Timeout) -> Callable[[], float | None]
     return left
 
 
-async def body_of(request: Request) -> Any:
-    """The body of a request: as it is, or as a stream, bare or as the one part of a form."""
+async def body_of(request: Request) -> tuple[Any, Mapping[str, str]]:
+    """The body of a request: as it is, or as a stream, bare or as the one part of a form.
+
+    Returns:
+        The body, and the headers that only it can tell.
+    """
     upload = request.body
     if not isinstance(upload, UploadBody):
-        return upload
+        return upload, {}
     size = await upload.size()
     if request.part is None:
-        return Sized(upload, size, content_type="application/octet-stream")
+        return Sized(upload, size, content_type="application/octet-stream"), {}
     form = aiohttp.MultipartWriter("form-data")
     part = form.append(Sized(upload, size, content_type=upload.content_type))
     part.set_content_disposition(
         "form-data", quote_fields=False, name=request.part, filename=upload.name
     )
-    return form
+    # Told here, as a session's own default would keep aiohttp from telling it.
+    return form, {"Content-Type": form.content_type}

@@ -302,10 +302,11 @@ class Transport:
         try:
             stop = time.stopped() if upload is not None else nullcontext()
             with stop, self.calls.under_way(stalled):
+                body, own = await body_of(request)
                 response = await session.request(
                     request.row.method,
                     url,
-                    data=await body_of(request),
+                    data=body,
                     skip_auto_headers=() if request.body is not None else ("Content-Type",),
                     allow_redirects=False,
                     raise_for_status=False,
@@ -321,7 +322,7 @@ class Transport:
                     **self._identified(
                         session,
                         request,
-                        {"User-Agent": self._user_agent, **request.headers, **headers},
+                        {"User-Agent": self._user_agent, **request.headers, **headers, **own},
                     ),
                 )
         except BaseException as error:  # noqa: BLE001 - mapped or raised as it is

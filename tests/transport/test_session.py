@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,7 @@ from yarl import URL
 from jobkit_async import (
     BsubioClient,
     ClientClosed,
+    DecodeError,
     EcotaxaClient,
     InvalidArgument,
     JobkitError,
@@ -580,3 +582,17 @@ async def test_base_urls_that_are_refused(url: Any) -> None:
 async def test_base_urls_that_are_taken(url: str, kept: str) -> None:
     assert EcotaxaClient(token="t", base_url=url).base_url == kept
     assert EcotaxaClient(token="t", base_url="http://a.example", allow_plain_http=True).base_url
+
+
+async def test_a_session_with_a_content_type_of_its_own(serve: Any, connect: Connect) -> None:
+    server = await serve(serve.json({"success": True, "data_size": 4}))
+    async with aiohttp.ClientSession(headers={"Content-Type": "application/json"}) as session:
+        client = await connect("bsubio", server.url, session=session)
+        await client.jobs.upload_job_data("j", "token", b"data")
+        leia = await connect("leia", server.url, session=session)
+        with pytest.raises(DecodeError):
+            await leia.models.admin_create_model(b"data", "m", "app-1")
+    form, bare = (arrival.headers for arrival in server.arrivals)
+    (boundary,) = re.findall("multipart/form-data; boundary=(.+)", form["Content-Type"])
+    assert server.arrivals[0].body.startswith(f"--{boundary}\r\n".encode())
+    assert bare["Content-Type"] == "application/octet-stream"

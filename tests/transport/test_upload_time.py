@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -37,7 +37,7 @@ class Slow:
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.taken = 0
 
-    async def __aenter__(self) -> Slow:
+    async def __aenter__(self) -> Self:
         self._tasks.append(asyncio.create_task(self._serve()))
         return self
 
