@@ -156,19 +156,31 @@ class Caller:
     async def _repeat(
         self, row: Endpoint, arguments: tuple[Any, ...], attempt: Callable[..., Any]
     ) -> Any:
+        """Carry a request out, once there is something to send."""
+        self.transport.check()
+        request = build(row, arguments, self.transport.limits)
+        time = CallTime(self.options.timeout)
+        upload = request.body
+        if not isinstance(upload, UploadBody):
+            return await self._attempts(request, attempt, time)
+        try:
+            with self.transport.calls.under_way(time.left, lambda: _nothing(row, time)):
+                await upload.check()
+                await upload.begin()
+            return await self._attempts(request, attempt, time)
+        finally:
+            upload.close()
+
+    async def _attempts(self, request: Request, attempt: Callable[..., Any], time: CallTime) -> Any:
         """Attempt a request until it succeeds or its error stands.
 
         A loop of ours and no middleware of aiohttp's: what follows from an attempt is decided by
         what lies above HTTP, such as an answer that was cut off, a log-in that has expired, or a
         404 that says that the attempt before has worked.
         """
-        self.transport.check()
-        request = build(row, arguments, self.transport.limits)
-        if isinstance(request.body, UploadBody):
-            await request.body.check()
+        row = request.row
         reporter = self.options.reporter
         outer = sys.exception()
-        time = CallTime(self.options.timeout)
         state = self._retries(row)
         before: JobkitError | None = None
         renewed = False
@@ -233,6 +245,15 @@ def _over(row: Endpoint, time: CallTime, before: JobkitError | None) -> RequestT
     told = f"; the attempt before ended with: {before}" if before is not None else ""
     return RequestTimeout(
         f"{row.name}: the time of the call, {time.timeout.call:g} s, is over{told}",
+        operation=row.name,
+    )
+
+
+def _nothing(row: Endpoint, time: CallTime) -> RequestTimeout:
+    """The error of an upload for which there is nothing to send."""
+    return RequestTimeout(
+        f"{row.name}: it was not sent: nothing came from the path to be uploaded "
+        f"within {time.timeout.call:g} s",
         operation=row.name,
     )
 

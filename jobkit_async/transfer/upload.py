@@ -17,6 +17,7 @@ import anyio.to_thread
 import attrs
 
 from jobkit_async.errors import InvalidArgument
+from jobkit_async.transfer.pipe import Pipe
 
 __all__ = ["CHUNK", "Content", "Progress", "Source", "Upload", "UploadBody", "check_progress"]
 
@@ -92,6 +93,8 @@ class UploadBody:
         self._progress = check_progress(upload.progress)
         self._data: bytes | None = None
         self._path: Path | None = None
+        self._regular = True
+        self._pipe: Pipe | None = None
         self._file: BinaryIO | None = None
         self._stream: AsyncIterable[bytes] | None = None
         self._start = 0
@@ -141,7 +144,7 @@ class UploadBody:
     @property
     def rewindable(self) -> bool:
         """Whether the bytes can be sent again."""
-        if self._stream is not None:
+        if self._stream is not None or not self._regular:
             return False
         return self._file is None or self._file.seekable()
 
@@ -152,14 +155,33 @@ class UploadBody:
             InvalidArgument: The path leads to no readable file.
         """
         await self.size()
-        if self._path is not None:
-            try:
+        if self._path is None:
+            return
+        try:
+            if self._regular:
                 async with await anyio.open_file(self._path, "rb"):
                     pass
+            elif not await anyio.to_thread.run_sync(os.access, self._path, os.R_OK):
+                raise PermissionError("it may not be read")
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    async def begin(self) -> None:
+        """Wait until there is something to send: a pipe's path may lead nowhere yet.
+
+        Raises:
+            InvalidArgument: It cannot be read.
+        """
+        if self._path is not None and not self._regular and not self.spent:
+            try:
+                if self._pipe is None:
+                    self._pipe = Pipe(self._path)
+                await self._pipe.begin()
             except OSError as error:
-                raise InvalidArgument(
-                    self.argument, f"cannot read {self._path}: {error}"
-                ) from error
+                raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> InvalidArgument:
+        return InvalidArgument(self.argument, f"cannot read {self._path}: {error}")
 
     async def size(self) -> int | None:
         """Number of bytes, or None where only sending them will tell.
@@ -174,10 +196,11 @@ class UploadBody:
             try:
                 status = await anyio.to_thread.run_sync(path.stat)
             except (OSError, ValueError) as error:
-                raise InvalidArgument(self.argument, f"cannot read {path}: {error}") from error
+                raise self._unreadable(error) from error
             if stat.S_ISDIR(status.st_mode):
                 raise InvalidArgument(self.argument, f"{path} is a folder")
-            return status.st_size if stat.S_ISREG(status.st_mode) else None
+            self._regular = stat.S_ISREG(status.st_mode)
+            return status.st_size if self._regular else None
         if self._file is not None and self._file.seekable():
             return await anyio.to_thread.run_sync(self._measure, self._file)
         return None
@@ -257,7 +280,8 @@ class UploadBody:
 
     def close(self) -> None:
         """Close the file that a path led to; the caller's own stays open."""
-        opened, self._opened = self._opened, None
+        opened, self._opened = self._opened or self._pipe, None
+        self._pipe = None
         if opened is not None:
             opened.close()
 
@@ -273,6 +297,12 @@ class UploadBody:
             return
         if self._data is not None:
             for piece in _pieces(self._data):
+                yield piece
+            return
+        if not self._regular:
+            await self.begin()
+            assert self._pipe is not None  # noqa: S101 - it has begun
+            while piece := await self._pipe.read():
                 yield piece
             return
         file = await self._readable()
