@@ -142,9 +142,13 @@ async def test_where_a_system_does_not_tell_that_nobody_writes_yet(
     serve: Any, connect: Connect, fifo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipe, "TOLD", False)
-    reads = iter([b"", b""])
-    read = os.read
-    monkeypatch.setattr(pipe.os, "read", lambda fd, size: next(reads, None) or read(fd, size))
+    take, nothing = pipe.Pipe._take, iter([b"", b""])
+
+    async def early(self: pipe.Pipe) -> bytes:
+        ended = next(nothing, None)
+        return await take(self) if ended is None else ended
+
+    monkeypatch.setattr(pipe.Pipe, "_take", early)
     upload = asyncio.create_task(sent(serve, connect, fifo))
     await asyncio.sleep(0.05)
     with fifo.open("wb", buffering=0) as writer:
