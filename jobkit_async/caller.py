@@ -97,12 +97,14 @@ class Caller:
 
     async def download(self, row: Endpoint, *arguments: Any) -> Download:
         """Carry an operation out whose answer is a file."""
-        state, breaks = self._retries(row), 0
+        state, number = self._retries(row), 0
 
         async def send(more: Mapping[str, str]) -> Reply:
             async def attempt(
                 request: Request, headers: Mapping[str, str], time: CallTime
             ) -> Reply:
+                nonlocal number
+                number = request.attempt
                 # As it is: its size is told then, and a rest can be asked for.
                 plain = {"Accept-Encoding": "identity", **headers, **more}
                 reply = await self.transport.stream(request, plain, time=time, lane=self.lane)
@@ -110,18 +112,17 @@ class Caller:
                     return reply
                 raise await self._refusal(request, reply, time)
 
-            return cast(Reply, await self._repeat(row, arguments, attempt))
+            return cast(Reply, await self._repeat(row, arguments, attempt, after=number))
 
         async def reopen(error: JobkitError, headers: Mapping[str, str], *, headway: bool) -> Reply:
-            nonlocal state, breaks
-            breaks += 1
+            nonlocal state
             if headway:
                 state = self._retries(row)
             pause = state.pause(error, self.options.timeout.call)
             if pause is None:
                 raise error
             if self.options.reporter is not None:
-                self.options.reporter.retry(row.name, breaks, pause, error)
+                self.options.reporter.retry(row.name, number, pause, error)
             with self.transport.calls.under_way():
                 await asyncio.sleep(pause)
             return await send(headers)
@@ -154,24 +155,39 @@ class Caller:
         return refusal(request, Answer(reply.status, reply.headers, bytes(body)))
 
     async def _repeat(
-        self, row: Endpoint, arguments: tuple[Any, ...], attempt: Callable[..., Any]
+        self,
+        row: Endpoint,
+        arguments: tuple[Any, ...],
+        attempt: Callable[..., Any],
+        *,
+        after: int = 0,
     ) -> Any:
-        """Carry a request out, once there is something to send."""
+        """Carry a request out, once there is something to send.
+
+        Args:
+            row: The operation.
+            arguments: Its arguments.
+            attempt: Makes one attempt.
+            after: How many attempts the call has seen before.
+        """
         self.transport.check()
         request = build(row, arguments, self.transport.limits)
         time = CallTime(self.options.timeout)
-        upload = request.body
-        if not isinstance(upload, UploadBody):
-            return await self._attempts(request, attempt, time)
+        # Nothing else of it: the variables of this frame may be shown with an error.
+        upload = request.body if isinstance(request.body, UploadBody) else None
+        if upload is None:
+            return await self._attempts(request, attempt, time, after)
         try:
             with self.transport.calls.under_way(time.left, lambda: _nothing(row, time)):
                 await upload.check()
                 await upload.begin()
-            return await self._attempts(request, attempt, time)
+            return await self._attempts(request, attempt, time, after)
         finally:
             upload.close()
 
-    async def _attempts(self, request: Request, attempt: Callable[..., Any], time: CallTime) -> Any:
+    async def _attempts(
+        self, request: Request, attempt: Callable[..., Any], time: CallTime, number: int
+    ) -> Any:
         """Attempt a request until it succeeds or its error stands.
 
         A loop of ours and no middleware of aiohttp's: what follows from an attempt is decided by
@@ -184,7 +200,6 @@ class Caller:
         state = self._retries(row)
         before: JobkitError | None = None
         renewed = False
-        number = 0
         while True:
             number += 1
             headers: Mapping[str, str] = {}

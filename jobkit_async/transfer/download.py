@@ -12,16 +12,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeAlias
 
+from jobkit_async.checks import check_count
 from jobkit_async.errors import (
     AnswerTooLarge,
     ClientClosed,
     ConnectionLost,
+    InvalidArgument,
     JobkitError,
     RequestTimeout,
 )
 from jobkit_async.transfer.names import file_name
 from jobkit_async.transfer.part import PartFile
-from jobkit_async.transfer.ranges import Rest, Version
+from jobkit_async.transfer.ranges import Rest, Version, end_of_part
 from jobkit_async.transfer.upload import Progress, check_progress
 
 __all__ = ["Download", "Reopen", "Stream"]
@@ -118,7 +120,10 @@ class Download:
         self._state = "open"
         self._version = Version.of(stream.headers, fixed=fixed)
         self._done = 0  # bytes given out, of this version
+        self._part_end: int | None = None  # where the part ends that is coming, if it is one
         self._broke_at = 0
+        self._in_use = False
+        self._reopening: asyncio.Task[object] | None = None
         self._began_anew = False
         self.content_type = stream.headers.get("Content-Type")
         self.filename = file_name(stream.headers.get("Content-Disposition"))
@@ -154,7 +159,7 @@ class Download:
 
         Raises:
             ConnectionLost: The file breaks off, and its rest is not to be had; or the download was
-                closed before its end.
+                closed before its end, or is being read already.
             RequestTimeout: Nothing came for as long as the client waits.
         """
         return self._chunks()
@@ -169,8 +174,11 @@ class Download:
 
         Raises:
             AnswerTooLarge: The file is larger; :meth:`save` takes files of any size.
-            ConnectionLost, RequestTimeout: As for the chunks.
+            ConnectionLost: As for the chunks; or some of it was given out before.
+            RequestTimeout: As for the chunks.
+            InvalidArgument: ``limit`` is no number from 1 on, or ``progress`` no function.
         """
+        self._check_whole()
         body = io.BytesIO()  # whose value is not copied once more, unlike that of a bytearray
 
         def restart() -> None:
@@ -178,6 +186,7 @@ class Download:
             body.truncate()
 
         try:
+            check_count("limit", limit, 1)
             check_progress(progress)
             if self.size is not None and self.size > limit:
                 raise self._too_large(limit)
@@ -205,13 +214,16 @@ class Download:
 
         Raises:
             OSError: The disk is full, or does not take the file; as the system raises it.
-            ConnectionLost, RequestTimeout: As for the chunks.
+            ConnectionLost: As for the chunks; or some of it was given out before.
+            RequestTimeout: As for the chunks.
+            InvalidArgument: ``path`` is no path, or ``progress`` no function.
         """
+        self._check_whole()
         self._busy()
         try:
             check_progress(progress)
-            target = Path(path)
-            if target.is_dir():  # noqa: ASYNC240 - as quick as opening a file, see PartFile
+            target = _path(path)
+            if target.is_dir():  # as quick as opening a file, see PartFile
                 target /= self.filename or "download"
             async with PartFile(target) as part:
                 async with aclosing(self._chunks(progress, part.restart)) as chunks:
@@ -221,6 +233,19 @@ class Download:
         finally:
             self.close()
         return target
+
+    def _check_whole(self) -> None:
+        """Raise unless all of the file is still to come."""
+        self._check_unused()
+        if self._done and self._state in ("open", "read"):
+            raise self._lost(
+                f"{self._done} bytes of it were given out before, so it is not to be had whole "
+                "any more; ask for it again"
+            )
+
+    def _check_unused(self) -> None:
+        if self._in_use and self._state == "open":
+            raise self._lost("it is being read already; ask for it again to read it twice")
 
     def _too_large(self, limit: int) -> AnswerTooLarge:
         return AnswerTooLarge(
@@ -243,21 +268,21 @@ class Download:
                 the caller, who cannot, and may leave them lying.
         """
         ours = restart is not None
+        self._check_unused()
         if self._state == "read":
             return
         if self._state != "open":
             raise self._lost(f"the download is {self._state}")
+        self._in_use = True
         try:
-            if self._done:
-                restart = None  # somebody else has the beginning
             chunks = self._stream.chunks()
             breath = self._done + BREATH
             while True:
                 self._busy()
                 try:
                     chunk = await anext(chunks, None)
-                    if chunk is None and self.size is not None and self._done < self.size:
-                        raise self._lost(f"it ended after {self._done} of {self.size} bytes")
+                    if chunk is None:
+                        self._check_end()
                 except (ConnectionLost, RequestTimeout) as error:
                     if await self._go_on(error, restart):
                         chunks = self._stream.chunks()
@@ -266,8 +291,9 @@ class Download:
                 if chunk is None:
                     break
                 self._done += len(chunk)
-                if self.size is not None and self._done > self.size:
-                    raise self._lost(f"there is more of it than {self.size} bytes")
+                most = self.size if self._part_end is None else self._part_end
+                if most is not None and self._done > most:
+                    raise self._lost(f"there is more of it than {most} bytes")
                 if not ours:
                     self._rest()
                 yield chunk
@@ -283,7 +309,16 @@ class Download:
                 progress(0, self.size)
             self._end("read")
         finally:
+            self._in_use = False
             self._end("closed")
+
+    def _check_end(self) -> None:
+        """Raise unless what has come is all of the file, as far as was told."""
+        if self.size is not None:
+            if self._done < self.size:
+                raise self._lost(f"it ended after {self._done} of {self.size} bytes")
+        elif self._part_end is not None:
+            raise self._lost(f"a part of it ended after {self._done} bytes of an unknown number")
 
     async def _go_on(self, error: JobkitError, restart: Restart | None) -> bool:
         """Have the rest sent after the transfer broke off; whether there is any."""
@@ -291,10 +326,40 @@ class Download:
             raise error
         self._stream.close()
         _log.info("%s: it broke off after %d bytes (%s)", self._operation, self._done, error)
-        headway = self._done - self._broke_at >= HEADWAY
+        # A part that came whole is no break: the service gives no more at a time.
+        headway = self._done - self._broke_at >= HEADWAY or self._done == self._part_end
         self._broke_at = self._done
+        self._stream = stream = await self._ask(self._reopen, error, headway=headway)
+        if self._state != "open":  # somebody closed it meanwhile
+            stream.close()
+            raise self._lost(f"the download is {self._state}")
+        rest = self._version.judge(stream.status, stream.headers, self._done)
+        if rest is Rest.PART:
+            self._version = self._version.with_size_of(stream.headers)
+            self._part_end = end_of_part(stream.headers)
+        elif rest in (Rest.WHOLE, Rest.CHANGED) and self._begin_anew(restart):
+            self._version = Version.of(stream.headers, fixed=self._version.fixed)
+            self._part_end = None
+        elif rest is not Rest.NOTHING:
+            raise self._lost(
+                f"it broke off after {self._done} bytes, and when its rest was asked for, "
+                f"this came: {rest.value}"
+            ) from error
+        return rest is not Rest.NOTHING
+
+    async def _ask(self, reopen: Reopen, error: JobkitError, *, headway: bool) -> Stream:
+        """Have the rest sent, unless somebody closes the download meanwhile."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - downloads are read by tasks
+        cancelling = task.cancelling()
+        self._reopening = task
         try:
-            stream = await self._reopen(error, self._version.ask(self._done), headway=headway)
+            return await reopen(error, self._version.ask(self._done), headway=headway)
+        except asyncio.CancelledError:
+            # Ours, unless somebody else has cancelled the task as well.
+            if self._state != "open" and task.uncancel() <= cancelling:
+                raise self._lost(f"the download is {self._state}") from None
+            raise
         except ClientClosed:
             raise
         except JobkitError as failure:
@@ -303,21 +368,8 @@ class Download:
             raise self._lost(
                 f"it broke off after {self._done} bytes, and its rest could not be had: {failure}"
             ) from failure
-        self._stream = stream
-        if self._state != "open":  # somebody closed it meanwhile
-            stream.close()
-            raise self._lost(f"the download is {self._state}")
-        rest = self._version.judge(stream.status, stream.headers, self._done)
-        if rest is Rest.PART:
-            self._version = self._version.with_size_of(stream.headers)
-        elif rest in (Rest.WHOLE, Rest.CHANGED) and self._begin_anew(restart):
-            self._version = Version.of(stream.headers, fixed=self._version.fixed)
-        elif rest is not Rest.NOTHING:
-            raise self._lost(
-                f"it broke off after {self._done} bytes, and when its rest was asked for, "
-                f"this came: {rest.value}"
-            ) from error
-        return rest is not Rest.NOTHING
+        finally:
+            self._reopening = None
 
     def _begin_anew(self, restart: Restart | None) -> bool:
         """Drop what was given out, if that can be; once, as a file may change for ever."""
@@ -357,3 +409,23 @@ class Download:
         if self._state == "open":
             self._state = state
             self._stream.close()
+            task, self._reopening = self._reopening, None
+            if task is not None:
+                task.cancel()
+
+
+def _path(path: object) -> Path:
+    """A path, checked.
+
+    Raises:
+        InvalidArgument: It is none.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidArgument("path", f"a path is due, not {type(path).__name__}")
+    try:
+        target = Path(path)
+    except TypeError as error:  # of bytes
+        raise InvalidArgument("path", str(error)) from error
+    if "\0" in str(target):
+        raise InvalidArgument("path", "it holds a null byte")
+    return target

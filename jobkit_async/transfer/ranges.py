@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-__all__ = ["Rest", "Version", "length_of"]
+__all__ = ["Rest", "Version", "end_of_part", "length_of"]
 
 _STRONG_TAG: Final = re.compile(r'"[!#-~]*"')
 _RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNORECASE | re.ASCII)
@@ -33,6 +33,12 @@ def length_of(headers: Mapping[str, str]) -> int | None:
     if not length.isascii() or not length.isdigit() or "Content-Encoding" in headers:
         return None
     return int(length)
+
+
+def end_of_part(headers: Mapping[str, str]) -> int | None:
+    """Position in the file after the last byte of a part, or None if they tell of none."""
+    found = _RANGE.fullmatch(headers.get("Content-Range", ""))
+    return None if found is None else int(found[2]) + 1
 
 
 @attrs.frozen

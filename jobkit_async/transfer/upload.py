@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import mimetypes
 import os
 import re
@@ -31,7 +32,7 @@ BATCH: Final = 1 << 20
 Source: TypeAlias = (
     bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | AsyncIterable[bytes]
 )
-"""Where an upload's bytes come from; a str is a path."""
+"""Where an upload's bytes come from; a str is a path. A path to a pipe is read but once."""
 
 Progress: TypeAlias = Callable[[int, int | None], object]
 """Told how a transfer goes: the bytes that are done, and the number of all, None if not known."""
@@ -333,10 +334,14 @@ def check_progress(progress: object) -> Progress | None:
     """A callback, checked.
 
     Raises:
-        InvalidArgument: It cannot be called.
+        InvalidArgument: It cannot be called, or only be awaited.
     """
     if progress is not None and not callable(progress):
         raise InvalidArgument("progress", f"a function is due, not {type(progress).__name__}")
+    if inspect.iscoroutinefunction(progress) or inspect.iscoroutinefunction(
+        getattr(progress, "__call__", None)  # noqa: B004 - of an object
+    ):
+        raise InvalidArgument("progress", "it is an async function, and nobody would await it")
     return cast("Progress | None", progress)
 
 

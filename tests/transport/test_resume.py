@@ -14,7 +14,16 @@ from typing import Any
 import attrs
 import pytest
 
-from jobkit_async import ClientClosed, ConnectionLost, JobkitError, RequestTimeout
+from jobkit_async import (
+    ClientClosed,
+    ConnectionLost,
+    Hooks,
+    JobkitError,
+    RequestEvent,
+    RequestTimeout,
+    Retry,
+    RetryEvent,
+)
 from jobkit_async.testing import FakeEcotaxa, Plan
 from jobkit_async.transfer.ranges import Rest, Version
 
@@ -355,6 +364,120 @@ async def test_a_download_that_is_closed_during_the_pause(
     download.close()
     with pytest.raises(ConnectionLost, match="closed"):
         await asyncio.wait_for(reading, 30)
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(5.0, 2), (15.0, 3)], ids=["pause", "request"])
+async def test_a_download_that_is_closed_while_its_rest_is_asked_for(
+    serve: Any, connect: Connect, seconds: float, asked: int
+) -> None:
+    raw = await serve(Ranged(cuts=iter([1000])), serve.http(503, Retry_After="9"), serve.hang)
+    client = await connect("leia", raw.url)
+    download = await client.models.admin_get_model_contents("app-1", "m")
+    reading = asyncio.create_task(download.read())
+    await asyncio.sleep(seconds)
+    download.close()
+    with pytest.raises(ConnectionLost, match="is closed"):
+        await asyncio.wait_for(reading, 60)
+    assert asyncio.get_running_loop().time() == seconds
+    assert not reading.cancelling()
+    await asyncio.sleep(60)
+    assert len(raw.arrivals) == asked
+    assert client._caller.transport.pool.used == 0
+
+
+async def test_a_reader_that_is_cancelled_as_its_download_is_closed(
+    serve: Any, connect: Connect
+) -> None:
+    raw = await serve(Ranged(cuts=iter([1000])), serve.http(503, Retry_After="9"))
+    client = await connect("leia", raw.url)
+    download = await client.models.admin_get_model_contents("app-1", "m")
+    reading = asyncio.create_task(download.read())
+    await asyncio.sleep(5)
+    download.close()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+async def test_the_numbers_of_attempts_go_on(serve: Any, connect: Connect) -> None:
+    told: list[tuple[str, int]] = []
+
+    class Kept(Hooks):
+        def on_request(self, event: RequestEvent) -> None:
+            told.append(("request", event.attempt))
+
+        def on_retry(self, event: RetryEvent) -> None:
+            told.append(("retry", event.attempt))
+
+    server = Ranged(cuts=iter([1000, 1000]))
+    unwell = serve.http(503)
+    raw = await serve(unwell, server, unwell, server, server)
+    client = await connect("leia", raw.url, hooks=Kept(), retry=Retry(retries=3))
+    download = await client.models.admin_get_model_contents("app-1", "m")
+    assert await download.read() == DATA
+    assert [number for kind, number in told if kind == "request"] == [1, 2, 3, 4, 5]
+    assert [number for kind, number in told if kind == "retry"] == [1, 2, 3, 4]
+
+
+# -- parts of a file whose size nobody tells
+
+
+def part(told: str, body: bytes, tag: str = TAG) -> bytes:
+    head = f"HTTP/1.1 206 X\r\nETag: {tag}\r\nContent-Range: bytes {told}\r\n"
+    return (head + "Transfer-Encoding: chunked\r\n\r\n").encode() + chunked(body) + b"0\r\n\r\n"
+
+
+def chunked(body: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(body), body)
+
+
+BEGUN = f"HTTP/1.1 200 X\r\nETag: {TAG}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+ENDED = b"HTTP/1.1 416 X\r\nContent-Range: bytes */%d\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("parts", "whole"),
+    [
+        ([part("5-9/*", b"56789"), ENDED % 10], b"0123456789"),
+        ([part("5-9/*", b"56789"), part("10-14/15", b"ABCDE")], b"0123456789ABCDE"),
+        ([part("5-9/10", b"56789")], b"0123456789"),
+        ([part("5-6/10", b"56"), part("7-9/10", b"789")], b"0123456789"),
+        ([part("5-99/*", b"56789"), part("10-14/15", b"ABCDE")], b"0123456789ABCDE"),
+        ([part(f"{at}-{at}/*", b"x") for at in range(5, 15)] + [ENDED % 15], b"01234" + 10 * b"x"),
+    ],
+    ids=["ended", "told later", "told", "parts of a told size", "short part", "many parts"],
+)
+async def test_parts_of_a_file(
+    serve: Any, connect: Connect, parts: list[bytes], whole: bytes
+) -> None:
+    raw = await serve(serve.cut(BEGUN + chunked(b"01234")), *parts, serve.http(404))
+    client = await connect("leia", raw.url)
+    download = await client.models.admin_get_model_contents("app-1", "m")
+    assert await download.read() == whole
+    assert len(raw.arrivals) == 1 + len(parts)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [part("5-99/*", b"56789")],
+        [part("5-9/*", b"56789")],
+        [part("5-9/*", b"56789XXXX")],
+        [part("5-6/10", b"567")],
+        [part("5-9/*", b"56789"), ENDED % 9],
+        [part("5-9/*", b"56789"), b"HTTP/1.1 416 X\r\nContent-Length: 0\r\n\r\n"],
+        [part("5-9/*", b"56789"), part("10-14/15", b"ABCDE", '"version-2"')],
+    ],
+    ids=["short", "no end", "long", "longer than told", "other end", "no total", "changed"],
+)
+async def test_parts_that_make_no_file(
+    serve: Any, connect: Connect, tmp_path: Path, parts: list[bytes]
+) -> None:
+    raw = await serve(serve.cut(BEGUN + chunked(b"01234")), *parts, serve.http(404))
+    client = await connect("leia", raw.url)
+    download = await client.models.admin_get_model_contents("app-1", "m")
+    with pytest.raises(ConnectionLost):
+        await in_chunks(download, tmp_path)
 
 
 async def test_a_part_that_the_user_asked_for(fetch: Any) -> None:

@@ -10,6 +10,7 @@ import io
 import os
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -588,7 +589,8 @@ async def test_reading_it_whole(fetch: Any) -> None:
     assert download.content_type == "application/zip"
     assert "a.zip" in repr(download)
     assert await download.read() == DATA
-    assert await download.read() == b""  # there is no more
+    with pytest.raises(ConnectionLost, match="ask for it again"):
+        await download.read()
     await (await client.jobs.get_job_file(1)).read()
     assert [arrival.connection for arrival in server.arrivals] == [1, 1]
 
@@ -647,6 +649,82 @@ async def test_leaving_early_without_a_block(fetch: Any) -> None:
     await asyncio.sleep(0.05)
     with pytest.raises(ConnectionLost, match="closed"):
         await download.read()
+
+
+async def test_it_is_not_had_whole_once_some_of_it_was_taken(fetch: Any, tmp_path: Path) -> None:
+    _, _, download = await fetch(answer(DATA))
+    chunks = aiter(download)
+    taken = await anext(chunks)
+    for again in (download.save(tmp_path), download.read(), anext(aiter(download))):
+        with pytest.raises(ConnectionLost, match="being read already"):
+            await again
+    assert taken + b"".join([chunk async for chunk in chunks]) == DATA
+    for again in (download.save(tmp_path), download.read()):
+        with pytest.raises(ConnectionLost, match=f"{len(DATA)} bytes of it were given out"):
+            await again
+    assert names(tmp_path) == []
+
+
+async def test_two_readers_at_once(fetch: Any, tmp_path: Path) -> None:
+    _, _, download = await fetch(answer(DATA))
+    first, second = await asyncio.gather(
+        download.read(), download.save(tmp_path), return_exceptions=True
+    )
+    assert first == DATA
+    assert isinstance(second, ConnectionLost)
+    assert names(tmp_path) == []
+
+
+async def test_an_empty_one_is_whole_as_often_as_one_likes(fetch: Any, tmp_path: Path) -> None:
+    _, _, download = await fetch(answer(b""))
+    assert await download.read() == b""
+    assert (await download.save(tmp_path)).read_bytes() == b""
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1, 0, "x", None, True, 1.5])
+async def test_limits_that_are_none(fetch: Any, limit: Any) -> None:
+    _, _, download = await fetch(answer(DATA))
+    with pytest.raises(InvalidArgument) as caught:
+        await download.read(limit=limit)
+    assert caught.value.argument == "limit"
+
+
+@pytest.mark.parametrize("path", [5, None, b"x", [], "a\0b"], ids=repr)
+async def test_paths_that_are_none(fetch: Any, path: Any) -> None:
+    _, _, download = await fetch(answer(DATA))
+    with pytest.raises(InvalidArgument) as caught:
+        await download.save(path)
+    assert caught.value.argument == "path"
+
+
+class AsyncCallback:
+    async def __call__(self, done: int, total: int | None) -> None:
+        raise AssertionError("nobody awaits it")
+
+
+async def async_callback(done: int, total: int | None) -> None:
+    raise AssertionError("nobody awaits it")
+
+
+@pytest.mark.parametrize(
+    "progress", [async_callback, AsyncCallback(), partial(async_callback, total=1)], ids=type
+)
+async def test_callbacks_that_nobody_would_await(
+    fetch: Any, bsubio: Bsubio, tmp_path: Path, progress: Any
+) -> None:
+    file = answer(DATA)
+    _, client, download = await fetch(file, file)
+    other = await client.jobs.get_job_file(1)
+    job = await bsubio.job()
+    for call in (
+        download.read(progress=progress),
+        other.save(tmp_path, progress=progress),
+        job.upload(Upload(b"x", progress=progress)),
+    ):
+        with pytest.raises(InvalidArgument, match="async") as caught:
+            await call
+        assert caught.value.argument == "progress"
+    assert names(tmp_path) == []
 
 
 async def test_closing_it_again_and_again(fetch: Any) -> None:
