@@ -7,7 +7,7 @@ import itertools
 import weakref
 from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
@@ -278,7 +278,7 @@ class AsCompleted(Generic[JobT]):
         return self._ready.popleft()
 
 
-def _begin_more(myself: weakref.ref[AsCompleted[Any]]) -> None:
+def _begin_more(myself: Callable[[], AsCompleted[Any] | None]) -> None:
     waiting = myself()
     if waiting is None:
         return
