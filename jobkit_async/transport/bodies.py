@@ -18,9 +18,6 @@ from jobkit_async.options import Timeout
 from jobkit_async.request import Request
 from jobkit_async.transfer import UploadBody
 
-if sys.platform != "win32":
-    import fcntl
-
 __all__ = ["body_of", "stall_of"]
 
 
@@ -76,8 +73,10 @@ def _held(sock: Any) -> int:
     """How many unsent bytes of a socket the system holds, as far as it tells."""
     if sock is None or not TOLD:
         return 0
+    from fcntl import ioctl  # noqa: PLC0415 - not on every system
+
     try:
-        held: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, bytes(4)))[0]
+        held: int = struct.unpack("i", ioctl(sock.fileno(), _SIOCOUTQNSD, bytes(4)))[0]
     except OSError:  # no TCP socket
         return 0
     return held
