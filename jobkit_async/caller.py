@@ -17,6 +17,7 @@ from jobkit_async.calls import CallTime
 from jobkit_async.endpoint import Endpoint, Repeat, ResultKind
 from jobkit_async.errors import (
     ApiError,
+    ClientClosed,
     InvalidArgument,
     JobkitError,
     RequestTimeout,
@@ -148,6 +149,8 @@ class Caller:
                     body += chunk
                     if len(body) > REFUSAL:
                         break
+        except ClientClosed:
+            raise
         except (JobkitError, TimeoutError):
             pass  # the status says enough
         finally:
@@ -227,6 +230,7 @@ class Caller:
                     if isinstance(error, RequestTimeout) and time.over:
                         raise _over(row, time, before) from (before or error)
                     raise
+                self.transport.check()  # closing ends pauses, but none that begins later
                 if reporter is not None:
                     reporter.retry(row.name, number, pause, error)
                 before = error

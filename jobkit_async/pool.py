@@ -38,6 +38,7 @@ class Pool:
 
     def __init__(self, limits: Limits) -> None:
         self._room = limits.max_concurrent
+        self._loop: asyncio.AbstractEventLoop | None = None
         kept = max(1, self._room // 8) if self._room > 1 else 0
         self._most = dict.fromkeys(Lane, self._room - kept) | {Lane.LOGIN: self._room}
         self._gap = 1.0 / limits.max_rps if limits.max_rps else 0.0
@@ -70,7 +71,8 @@ class Pool:
         Returns:
             What gives the place back; called again, it does nothing.
         """
-        now = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
         if self._whose() is None and self._may(lane) and now >= self._next:
             self._take(lane, now)
         else:
@@ -86,9 +88,13 @@ class Pool:
         return leave
 
     def patience(self, lane: Lane, seconds: float) -> Callable[[], float]:
-        """Seconds until a lane, in which somebody waits from now on, has not moved for so long."""
+        """Seconds until a lane, in which somebody waits from now on, has not moved for so long.
+
+        The pace counts on top: it may leave a lane alone until all that go before had their time.
+        """
         loop = asyncio.get_running_loop()
         since = loop.time()
+        seconds += (PATIENCE + 2) * self._gap
         return lambda: max(0.0, max(since, self._moved[lane]) + seconds - loop.time())
 
     async def _wait(self, lane: Lane) -> None:
@@ -118,8 +124,10 @@ class Pool:
 
     def _hand_out(self, *, due: bool = False) -> None:
         """Give turns to all that can have theirs now; ``due``: the time of the next has come."""
+        loop = self._loop  # not the running one: a place may come back where none runs
+        if loop is None or loop.is_closed():
+            return
         while (lane := self._whose()) is not None:
-            loop = asyncio.get_running_loop()  # if nobody waits, a place can come back without one
             now = loop.time()
             if now < self._next and not due:
                 if self._timer is None:

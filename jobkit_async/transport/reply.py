@@ -102,11 +102,15 @@ class Reply:
         """Give the connection back: to the pool if the body was read to its end."""
         if self._watch is not None:
             self._watch.cancel()
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
-        self._leave()
-        if isinstance(self._request.body, UploadBody):
-            self._request.body.close()
-        self.exchange.end()
+        try:
+            if self._response.content.at_eof():
+                self._response.release()
+            else:
+                self._response.close()
+        finally:
+            try:
+                self._leave()
+            finally:
+                if isinstance(self._request.body, UploadBody):
+                    self._request.body.close()
+                self.exchange.end()

@@ -368,6 +368,47 @@ async def test_a_download_has_its_place_until_it_is_closed(serve: Any, connect: 
     assert client._caller.transport.pool.used == 0
 
 
+async def test_a_place_that_comes_back_where_no_loop_runs_is_handed_on(
+    serve: Any, connect: Connect
+) -> None:
+    server = await serve(serve.stall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"))
+    client = await connect("ecotaxa", server.url, limits=Limits(max_concurrent=1))
+    download = await client.jobs.get_job_file(1)
+    task = asyncio.create_task(client.jobs.get_job_file(2))
+    await asyncio.sleep(30)
+    loop = asyncio.get_running_loop()
+    asyncio._set_running_loop(None)  # type: ignore[attr-defined]  # as between two cells
+    try:
+        download.close()
+    finally:
+        asyncio._set_running_loop(loop)  # type: ignore[attr-defined]
+    async with await task:
+        assert len(server.arrivals) == 2
+    assert client._caller.transport.pool.used == 0
+
+
+@pytest.mark.looptime(False)
+def test_a_place_that_comes_back_after_the_end_of_its_loop_is_nobodys() -> None:
+    pool = Pool(Limits(max_concurrent=1))
+
+    async def crowd() -> Callable[[], None]:
+        leave = await pool.enter(CALLS)
+        waiting = asyncio.ensure_future(pool.enter(CALLS))
+        await asyncio.sleep(0)
+        waiting.get_loop().stop()
+        return leave
+
+    loop = asyncio.new_event_loop()
+    holder = loop.create_task(crowd())
+    loop.run_forever()
+    loop.run_until_complete(asyncio.wait([holder]))
+    for task in asyncio.all_tasks(loop):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # which is the point
+    loop.close()
+    holder.result()()
+    assert pool.used == 0
+
+
 async def test_a_pool_that_does_not_move_is_an_error(serve: Any, connect: Connect) -> None:
     async def drip(arrival: Any, reader: Any, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n")
@@ -399,6 +440,32 @@ async def test_calls_that_get_their_turns_may_wait_for_long(serve: Any, connect:
     )
     await asyncio.gather(*(client.jobs.list_jobs() for _ in range(10)))
     assert now() == 40.0
+
+
+async def test_a_pace_slower_than_the_time_of_a_call_is_no_failure(
+    serve: Any, connect: Connect
+) -> None:
+    server = await serve(serve.jobs)
+    client = await connect(
+        "bsubio", server.url, limits=Limits(max_rps=0.125), timeout=Timeout(call=2)
+    )
+    await asyncio.gather(*(client.jobs.list_jobs() for _ in range(4)))
+    assert server.times == [0.0, 8.0, 16.0, 24.0]
+
+
+async def test_a_slow_pace_starves_no_lane(serve: Any) -> None:
+    pool = Pool(Limits(max_rps=0.125))
+    (await pool.enter(CALLS))()
+    waiting = [asyncio.create_task(pool.enter(CALLS)) for _ in range(9)]
+    poll = asyncio.create_task(pool.enter(POLLS))
+    await asyncio.sleep(0)
+    left = pool.patience(POLLS, 2.0)
+    while not poll.done():
+        assert left() > 0.0
+        await asyncio.sleep(1)
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
 
 
 async def test_a_callers_session_has_no_more_room_than_its_connector(

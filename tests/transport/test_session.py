@@ -21,10 +21,12 @@ from jobkit_async import (
     ClientClosed,
     DecodeError,
     EcotaxaClient,
+    Hooks,
     InvalidArgument,
     JobkitError,
     NotFound,
     OutcomeUnknown,
+    RequestEvent,
     RequestTimeout,
     WrongEventLoop,
 )
@@ -416,6 +418,33 @@ async def test_a_call_between_two_attempts_ends(serve: Any, connect: Connect) ->
     with pytest.raises(ClientClosed):
         await task
     assert len(server.arrivals) == 1
+
+
+async def test_a_download_whose_refusal_is_under_way_ends(serve: Any, connect: Connect) -> None:
+    refusal = b"HTTP/1.1 503 X\r\nRetry-After: 9\r\nContent-Length: 99\r\n\r\nsorry"
+    server = await serve(serve.stall(refusal))
+    client = await connect("ecotaxa", server.url)
+    task = asyncio.create_task(client.jobs.get_job_file(1))
+    await asyncio.sleep(1)
+    await client.aclose()
+    with pytest.raises(ClientClosed):
+        await task
+    assert asyncio.get_running_loop().time() == 1.0
+    assert len(server.arrivals) == 1
+
+
+async def test_no_pause_begins_after_closing(serve: Any, connect: Connect) -> None:
+    client: Any = None
+
+    class Closing(Hooks):
+        def on_request(self, event: RequestEvent) -> None:
+            client._caller.transport.shut()
+
+    server = await serve(serve.http(503, Retry_After="9"))
+    client = await connect("bsubio", server.url, hooks=Closing())
+    with pytest.raises(ClientClosed):
+        await client.jobs.list_jobs()
+    assert asyncio.get_running_loop().time() == 0.0
 
 
 async def test_a_download_that_is_under_way_ends(serve: Any, connect: Connect) -> None:
