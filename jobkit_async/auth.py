@@ -6,11 +6,12 @@ import asyncio
 import base64
 import contextvars
 from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from typing import Protocol
 
 from jobkit_async.checks import check_text, has_controls
-from jobkit_async.errors import ClientClosed, DecodeError, InvalidArgument
-from jobkit_async.redact import Hidden
+from jobkit_async.errors import ClientClosed, DecodeError, InvalidArgument, JobkitError
+from jobkit_async.redact import Hidden, forget_frames
 from jobkit_async.request import check_header
 
 __all__ = ["Auth", "LoginAuth", "StaticAuth", "basic", "bearer", "one_of", "secret"]
@@ -97,6 +98,7 @@ class LoginAuth:
                 )
                 self._login.add_done_callback(self._done)
             login = self._login
+            failed: JobkitError | None = None
             try:
                 await asyncio.shield(login)
             except asyncio.CancelledError:
@@ -104,6 +106,12 @@ class LoginAuth:
                 if login.cancelled() and not (task is not None and task.cancelling()):
                     raise ClientClosed("the client was closed during the log-in") from None
                 raise
+            except JobkitError as error:
+                failed = error
+            if failed is not None:
+                # All that wait for the log-in get the same: each is to have an error of its own.
+                forget_frames(failed)
+                raise copy(failed) from failed.__cause__
         return Hidden({self._name: self._prefix + self._token})
 
     async def _once(self) -> None:

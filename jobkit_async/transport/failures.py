@@ -17,7 +17,7 @@ from jobkit_async.errors import (
 from jobkit_async.request import Request
 from jobkit_async.transfer import UploadBody
 
-__all__ = ["translate"]
+__all__ = ["behind", "translate"]
 
 _MISTRUSTED: Final = (
     aiohttp.ClientConnectorCertificateError,
@@ -61,9 +61,8 @@ def translate(
             operation=name,
         )
         failed.certificate = isinstance(error, _MISTRUSTED)
-        raise failed from (None if isinstance(error, aiohttp.ClientResponseError) else error)
-    # aiohttp's own text and repr show the request, its query and its headers: they stay out.
-    cause = None if isinstance(error, aiohttp.ClientResponseError) else error
+        raise failed from behind(error)
+    cause = behind(error)
     lost = answered and isinstance(error, TimeoutError)  # it began to answer, and went silent
     if request.once and (lost or not answered):
         raise OutcomeUnknown(
@@ -78,12 +77,29 @@ def translate(
     ) from cause
 
 
+def behind(error: BaseException) -> BaseException | None:
+    """What may be shown of a failure as the cause of an error of ours.
+
+    Some errors of aiohttp's show the request, its query and its headers, others the connection's
+    key, in which a proxy's password is.
+    """
+    if isinstance(error, aiohttp.ClientResponseError):
+        return None
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
+        return _inner(error)
+    return error
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    return getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
+
+
 def _cause(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy refuses it with HTTP {error.status}"
     if isinstance(error, aiohttp.ServerFingerprintMismatch):
         return "the server's certificate is not the one with the given fingerprint"
-    inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
+    inner = _inner(error)
     if isinstance(inner, ssl.SSLCertVerificationError):
         return f"the server's certificate was refused: {inner.verify_message}"
     return str(inner or "it took too long")

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import os
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -277,6 +278,11 @@ async def test_a_refused_log_in_reaches_all_callers(way: Any) -> None:
         assert [type(error) for error in errors] == [Forbidden] * 50
         assert all(error.operation == "login" for error in errors)
         assert server.requests == {"login": 1}
+        assert len(set(map(id, errors))) == 50  # each may add notes, or a context of its own
+        for error in errors:
+            names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+            assert "log_in" not in names
+            assert error.__context__ is None or error.__context__.__traceback__ is None
         with pytest.raises(Forbidden):
             await way.read(client)
         assert server.requests == {"login": 2}

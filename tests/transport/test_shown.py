@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +21,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from jobkit_async import (
     BsubioClient,
+    ClientClosed,
+    ConnectionLost,
     EndEvent,
     Hooks,
     InvalidArgument,
@@ -247,14 +249,35 @@ async def test_an_error_that_the_user_handles_keeps_its_frames(
     assert refused.value.__context__.__traceback__ is not None
 
 
+async def test_an_error_of_the_users_own_source_keeps_its_frames(
+    serve: Any, connect: Connect
+) -> None:
+    server = await serve(serve.hang, early=True)
+    client = await connect("bsubio", server.url)
+
+    def spoil() -> int:
+        return int("no number")
+
+    async def source() -> AsyncIterator[bytes]:
+        yield b"a"
+        yield bytes(spoil())
+
+    with pytest.raises(InvalidArgument, match="no number") as caught:
+        await client.jobs.upload_job_data(ID, "planted-up", source())
+    cause = caught.value.__cause__
+    assert isinstance(cause, ValueError)
+    names = [frame.name for frame in traceback.extract_tb(cause.__traceback__)]
+    assert names == ["source", "spoil"]
+
+
 def test_forgotten_frames() -> None:
     def fail() -> None:
         try:
-            raise KeyError("inner")
-        except KeyError as inner:
-            raise ValueError("outer") from inner
+            raise ConnectionLost("inner", operation="get_job")
+        except ConnectionLost as inner:
+            raise ClientClosed("outer") from inner
 
-    with pytest.raises(ValueError, match="outer") as caught:
+    with pytest.raises(ClientClosed, match="outer") as caught:
         fail()
     error = caught.value
     inner = error.__cause__
