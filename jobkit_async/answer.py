@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import math
+import re
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ LONGEST_WAIT: Final = 3600.0
 """The most seconds that a Retry-After header is believed."""
 DIGITS: Final = 18
 """The most digits of a number in a header that is believed."""
+_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 _NO_CHARSETS: Final = frozenset(
     {"idna", "mbcs", "oem", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
 )
@@ -220,7 +222,9 @@ def http_date(text: str | None) -> float | None:
     if not text:
         return None
     try:
-        return parsedate_to_datetime(text).timestamp()
+        moment = parsedate_to_datetime(text)
+        # A date of HTTP is in UTC also where it does not say so, as C's asctime() does not.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
 
@@ -235,14 +239,12 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     text = headers.get("Retry-After", "").strip()
     if not text:
         return None
-    try:
+    if _SECONDS.fullmatch(text):
         seconds = float(text)
-    except ValueError:
+    else:
         until = http_date(text)
         present = http_date(headers.get("Date")) if now is None else now
         if until is None or present is None:
             return None
         seconds = until - present
-    if math.isnan(seconds):
-        return None
     return min(max(seconds, 0.0), LONGEST_WAIT)
