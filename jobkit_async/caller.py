@@ -285,14 +285,20 @@ def _done(row: Endpoint) -> Any:
 
 _RESERVED: Final = frozenset(
     {
+        "accept",
+        "accept-encoding",
         "authorization",
         "connection",
+        "content-encoding",
         "content-length",
         "content-type",
         "cookie",
         "expect",
         "host",
+        "if-range",
         "keep-alive",
+        "proxy-authorization",
+        "range",
         "te",
         "token",
         "trailer",

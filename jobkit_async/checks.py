@@ -8,6 +8,7 @@ from jobkit_async.errors import InvalidArgument
 
 __all__ = [
     "check_count",
+    "check_flag",
     "check_number",
     "check_seconds",
     "check_text",
@@ -34,6 +35,17 @@ def check_text(name: str, value: object, *, empty: bool = True) -> str:
     if has_surrogates(value):
         raise InvalidArgument(name, "the text holds a lone surrogate")
     return str.__str__(value)  # an enumeration's member goes out by its value
+
+
+def check_flag(name: str, value: object) -> bool:
+    """A bool, and nothing that merely counts as one, such as the word "false".
+
+    Raises:
+        InvalidArgument: It is none.
+    """
+    if not isinstance(value, bool):
+        raise InvalidArgument(name, f"a bool is due, not {type(value).__name__}")
+    return value
 
 
 def check_count(name: str, value: object, least: int = 0) -> int:

@@ -119,7 +119,7 @@ class ClientClosed(JobkitError, RuntimeError):
 
 
 class WrongEventLoop(JobkitError, RuntimeError):
-    """The client was opened in another event loop than the one that runs now."""
+    """The client, or the session that it was given, belongs to another event loop than this."""
 
 
 class TableError(JobkitError, ValueError):

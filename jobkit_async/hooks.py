@@ -170,7 +170,8 @@ def combine_hooks(*hooks: Hooks) -> Hooks:
     """Several hooks as one, told in this order.
 
     Raises:
-        InvalidArgument: One of them is no :class:`Hooks`, or has a method that is a coroutine.
+        InvalidArgument: One of them is no :class:`Hooks`, or has a method that is none or a
+            coroutine.
     """
     return _Combined(tuple(part for one in hooks for part in _parts(one)))
 
@@ -193,7 +194,7 @@ class Reporter:
         requests: Number of requests that it has told of.
 
     Raises:
-        InvalidArgument: That is no :class:`Hooks`, or one of its methods is a coroutine.
+        InvalidArgument: That is no :class:`Hooks`, or one of its methods is none, or a coroutine.
     """
 
     def __init__(self, hooks: object, *, service: str, base_url: str) -> None:
@@ -328,7 +329,9 @@ def _parts(hooks: object) -> tuple[Hooks, ...]:
     if not isinstance(hooks, Hooks):
         raise InvalidArgument("hooks", f"a Hooks is due, not {_name(hooks)}")
     for kind in _KINDS:
-        if inspect.iscoroutinefunction(getattr(hooks, kind)):
+        if not callable(method := getattr(hooks, kind)):
+            raise InvalidArgument("hooks", f"{kind} is no method, but a {type(method).__name__}")
+        if inspect.iscoroutinefunction(method):
             raise InvalidArgument("hooks", f"{kind} is a coroutine; it has to be a plain method")
     return (hooks,)
 

@@ -574,6 +574,9 @@ def test_an_environment_without_good_credentials(
         "https:///path",
         "https://:443",
         "https://app.bsub.io:99999",
+        f"https://{'a' * 64}.example",
+        "https://a..b",
+        "https://.example",
         "https://app.bsub.io:0",
         "https://app.bsub.io:port",
         "https://[::1",
@@ -625,6 +628,13 @@ def test_good_base_urls(base_url: str, kept: str) -> None:
 def test_plain_http_where_it_is_allowed() -> None:
     client = BsubioClient(api_key="key", base_url="http://app.bsub.io", allow_plain_http=True)
     assert client.base_url == "http://app.bsub.io"
+
+
+@pytest.mark.parametrize("allowed", ["false", 1, 0, None, object()])
+def test_plain_http_is_allowed_by_a_bool_alone(allowed: Any) -> None:
+    with pytest.raises(InvalidArgument, match="allow_plain_http: a bool is due, not") as caught:
+        BsubioClient(api_key="key", allow_plain_http=allowed)
+    assert caught.value.argument == "allow_plain_http"
 
 
 @pytest.mark.parametrize(
@@ -747,6 +757,12 @@ async def test_bad_numbers_of_retries(retries: Any, opened: Opened) -> None:
         {"Content-Length": "3"},
         {"Transfer-Encoding": "chunked"},
         {"Cookie": "a=planted-secret"},
+        {"Proxy-Authorization": "Basic planted-secret"},
+        {"range": "bytes=0-1"},
+        {"If-Range": '"v"'},
+        {"Accept": "text/plain"},
+        {"accept-encoding": "br"},
+        {"Content-Encoding": "gzip"},
         [("X-Own", "value")],
         "X-Own: value",
         3,

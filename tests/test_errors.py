@@ -8,9 +8,12 @@ import inspect
 import json
 import logging
 import pickle
+import re
+import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -34,7 +37,7 @@ from jobkit_async import (
     VidispineClient,
     errors,
 )
-from jobkit_async.answer import Answer, read
+from jobkit_async.answer import Answer, http_date, read, retry_after
 from jobkit_async.redact import excerpt, redact
 from jobkit_async.registry import find_service
 from jobkit_async.request import build
@@ -332,9 +335,14 @@ async def test_any_2xx_is_good(
         ({"Retry-After": "7"}, 7.0),
         ({"Retry-After": " 1.5 "}, 1.5),
         ({"Retry-After": "0"}, 0.0),
-        ({"Retry-After": "-3"}, 0.0),
         ({"Retry-After": "99999999"}, 3600.0),
-        ({"Retry-After": "inf"}, 3600.0),
+        ({"Retry-After": "9" * 400}, 3600.0),
+        ({"Retry-After": "-3"}, None),
+        ({"Retry-After": "+3"}, None),
+        ({"Retry-After": "1e3"}, None),
+        ({"Retry-After": "1_0"}, None),
+        ({"Retry-After": "1."}, None),
+        ({"Retry-After": "inf"}, None),
         ({"Retry-After": "nan"}, None),
         ({"Retry-After": "soon"}, None),
         (
@@ -687,6 +695,34 @@ async def test_a_refusal_that_is_cut_off_is_told_by_its_status(
             await call(7)
 
 
+def test_digits_of_other_scripts_are_no_time_to_wait() -> None:
+    assert retry_after({"Retry-After": "\u0663"}) is None
+
+
+@pytest.fixture
+def in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_new_york")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Sun, 06 Nov 1994 08:49:37 -0000",
+        "Sun, 06 Nov 1994 09:49:37 +0100",
+    ],
+)
+def test_dates_are_in_utc_wherever_the_client_is(text: str) -> None:
+    assert http_date(text) == 784111777.0
+
+
 @pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 2", b"garbage\r\n\r\n", b"SSH-2.0-OpenSSH\r\n"])
 async def test_no_answer_at_all(raw: bytes, opened: Opened, recorder: Any) -> None:
     client = (await opened("ecotaxa")).with_options(retries=0)
@@ -922,6 +958,34 @@ def test_texts_are_redacted_by_name_and_by_value() -> None:
     assert_clean(excerpt(b"x" * 246 + b"planted-token", ["planted-token"]))
     assert excerpt(b"y" * 10_000) == "y" * 256
     assert excerpt(b"\xff") == "\ufffd"
+
+
+@pytest.mark.parametrize(
+    "secret", ['p\u00e4"ss-word/1', "a b+c%d&e", "back\\slash", "\U0001f511key"]
+)
+def test_credentials_are_found_in_every_spelling(secret: str) -> None:
+    ascii_json = json.dumps(secret)[1:-1]
+    json_text = json.dumps(secret, ensure_ascii=False)[1:-1]
+    spellings = {
+        secret,
+        ascii_json,
+        json_text,
+        ascii_json.replace("/", "\\/"),
+        json_text.replace("/", "\\/"),
+        re.sub(r"\\u....", lambda found: "\\u" + found[0][2:].upper(), ascii_json),
+        quote(secret),
+        quote(secret, safe=""),
+        quote(secret, safe="").lower(),
+        quote_plus(secret),
+    }
+    for spelling in spellings:
+        assert redact(f"a {spelling} b", [secret]) == "a *** b"
+        for length in range(256 - len(spelling), 257):
+            text = f"{'x' * length}{spelling}{'y' * 300}".encode()
+            assert excerpt(text, [secret]).strip("xy") in ("", "***", "**", "*")
+        for cut in range(1, len(spelling)):
+            text = f"{'x ' * 2048}".encode()[: 4096 - cut] + spelling.encode()
+            assert not excerpt(text, [secret]).strip("x ")
 
 
 def test_sentences_about_credentials_stay_readable() -> None:

@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
-from jobkit_async.errors import (
-    InvalidArgument,
-)
+from jobkit_async.checks import check_flag
+from jobkit_async.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from aiohttp import ClientMiddlewareType
@@ -48,9 +47,9 @@ def check_session(session: object, base_url: str) -> None:
     if parts.scheme == "https" and parts.hostname not in _LOOPBACK and _trusts_all(session):
         raise InvalidArgument(
             "session",
-            "its connector does not verify TLS certificates, so that anybody could pose as the "
-            "service; give the connector ssl=ssl.create_default_context(cafile=...) with the "
-            "certificate to trust",
+            "its connector does not verify TLS certificates, or not whose they are, so that "
+            "anybody could pose as the service; give the connector "
+            "ssl=ssl.create_default_context(cafile=...) with the certificate to trust",
         )
 
 
@@ -58,7 +57,7 @@ def _trusts_all(session: aiohttp.ClientSession) -> bool:
     # aiohttp shows what a connector was given nowhere else.
     tls = getattr(session.connector, "_ssl", True)
     if isinstance(tls, ssl.SSLContext):
-        return tls.verify_mode is ssl.CERT_NONE
+        return tls.verify_mode is ssl.CERT_NONE or not tls.check_hostname
     return tls is False
 
 
@@ -84,7 +83,8 @@ def check_base_url(base_url: object, *, allow_plain_http: bool) -> str:
         allow_plain_http: Whether plain http is allowed to any host.
 
     Raises:
-        InvalidArgument: It is no such URL, or it carries user info, a query or a fragment.
+        InvalidArgument: It is no such URL, or it carries user info, a query or a fragment; or the
+            other is no bool.
     """
     if not isinstance(base_url, str):
         raise InvalidArgument("base_url", f"a str is due, not {type(base_url).__name__}")
@@ -94,6 +94,9 @@ def check_base_url(base_url: object, *, allow_plain_http: bool) -> str:
         parts = urlsplit(base_url)
         host, port = parts.hostname, parts.port
         url = URL(base_url)
+        (url.raw_host or "").encode("idna")  # as the look-up of its address does
+    except UnicodeError:
+        raise InvalidArgument("base_url", "its host is no name that can be looked up") from None
     except ValueError as error:
         raise InvalidArgument("base_url", f"it is no URL: {error}") from None
     if parts.scheme not in ("http", "https"):
@@ -106,7 +109,8 @@ def check_base_url(base_url: object, *, allow_plain_http: bool) -> str:
         )
     if parts.query or parts.fragment or "?" in base_url or "#" in base_url:
         raise InvalidArgument("base_url", "it carries a query or a fragment")
-    if parts.scheme == "http" and host not in _LOOPBACK and not allow_plain_http:
+    allowed = check_flag("allow_plain_http", allow_plain_http)
+    if parts.scheme == "http" and host not in _LOOPBACK and not allowed:
         raise InvalidArgument(
             "base_url",
             "plain http would show the credentials to everybody on the way; use https, or pass "

@@ -35,7 +35,7 @@ from jobkit_async.transfer import UploadBody
 from jobkit_async.transport.bodies import body_of, stall_of
 from jobkit_async.transport.checks import check_middlewares, check_session
 from jobkit_async.transport.exchange import Exchange, Outage
-from jobkit_async.transport.failures import translate
+from jobkit_async.transport.failures import behind, translate
 from jobkit_async.transport.guards import never_again, ours_alone
 from jobkit_async.transport.redirects import STATUSES, next_url
 from jobkit_async.transport.reply import Reply
@@ -101,6 +101,7 @@ class Transport:
         Raises:
             ClientClosed: It has been closed.
             InvalidArgument: The caller's session is closed.
+            WrongEventLoop: It, or the caller's session, belongs to another event loop.
         """
         if self._closed:
             raise ClientClosed("the client is closed; make a new one")
@@ -114,6 +115,8 @@ class Transport:
             )
         elif self._session.closed:
             raise InvalidArgument("session", "it is closed")
+        elif getattr(self._session, "_loop", self._loop) is not self._loop:
+            raise WrongEventLoop("the session was made in another event loop; make one in this")
 
     def shut(self) -> None:
         """Let nothing be sent any more, for good.
@@ -368,7 +371,7 @@ class Transport:
         if isinstance(error, Exception) and (self._closed or session.closed):
             raise ClientClosed(
                 f"{request.operation}: the client was closed during the call"
-            ) from error
+            ) from behind(error)
         translate(request, error, host=urlsplit(self.base_url).netloc, answered=answered)
 
 

@@ -312,9 +312,14 @@ class Coroutine(Hooks):
         """Nobody would await it."""
 
 
+class Switched(Hooks):
+    on_request = None  # type: ignore[assignment]  # as if that turned it off
+
+
 @pytest.mark.parametrize(
     ("wrong", "problem"),
     [
+        (Switched(), "hooks: on_request is no method, but a NoneType"),
         (Kept, "hooks: a Hooks is due, not the class Kept itself"),
         (print, "hooks: a Hooks is due, not builtin_function_or_method"),
         ([Kept()], "hooks: a Hooks is due, not list"),

@@ -19,6 +19,7 @@ from yarl import URL
 from jobkit_async import (
     BsubioClient,
     ClientClosed,
+    ConnectFailed,
     DecodeError,
     EcotaxaClient,
     Hooks,
@@ -205,6 +206,21 @@ async def test_a_proxy_of_the_environment(serve: Any, connect: Connect, through:
     assert proxy.arrivals[0].headers["Host"] == "service.invalid"
 
 
+async def test_a_proxys_password_is_in_no_error(connect: Connect, through: Any) -> None:
+    through("http://ann:planted@127.0.0.1:1")
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        client = await connect(
+            "bsubio", "http://service.invalid", session=session, allow_plain_http=True
+        )
+        with pytest.raises(ConnectFailed) as caught:
+            await client.with_options(retries=0).jobs.list_jobs()
+    error: BaseException | None = caught.value
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+    while error is not None:
+        assert "planted" not in f"{error} {error!r} {vars(error)}"
+        error = error.__cause__ or error.__context__
+
+
 async def test_no_proxy_of_the_environment(
     serve: Any, connect: Connect, through: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,11 +345,11 @@ async def test_a_header_of_a_view_wins_over_ours(serve: Any, connect: Connect) -
 async def test_a_header_of_a_view_in_another_case(serve: Any, connect: Connect) -> None:
     server = await serve(serve.jobs)
     client = await connect("bsubio", server.url)
-    view = client.with_options(headers={"user-agent": "me/1", "accept": "application/json"})
+    view = client.with_options(headers={"user-agent": "me/1", "accept-language": "de"})
     await view.with_options(headers={"USER-AGENT": "me/2"}).jobs.list_jobs()
     (arrival,) = server.arrivals
     assert arrival.headers.getall("User-Agent") == ["me/2"]
-    assert arrival.headers.getall("Accept") == ["application/json"]
+    assert arrival.headers.getall("Accept-Language") == ["de"]
 
 
 @pytest.mark.parametrize(
@@ -503,6 +519,18 @@ def other_loop() -> Callable[[Any], Any]:
 
 
 @pytest.mark.looptime(False)
+async def test_a_session_of_another_event_loop_is_an_error(
+    connect: Connect, other_loop: Callable[[Any], Any]
+) -> None:
+    async def make() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession()
+
+    session = await asyncio.to_thread(other_loop, make)
+    with pytest.raises(WrongEventLoop, match="session was made in another event loop"):
+        await connect("bsubio", "http://127.0.0.1:1", session=session)
+    await asyncio.to_thread(other_loop, session.close)
+
+
 async def test_another_event_loop_is_an_error(
     serve: Any, connect: Connect, other_loop: Any
 ) -> None:

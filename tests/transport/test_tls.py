@@ -101,7 +101,15 @@ def careless() -> ssl.SSLContext:
     return context
 
 
-@pytest.mark.parametrize("make", [lambda: False, careless], ids=["False", "CERT_NONE"])
+def nameless() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    return context
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: False, careless, nameless], ids=["False", "CERT_NONE", "any host"]
+)
 async def test_a_session_that_trusts_everybody_is_refused(make: Callable[[], Any]) -> None:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=make())) as session:
         with pytest.raises(InvalidArgument, match="does not verify TLS certificates") as caught:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from jobkit_async.auth import Auth, LoginAuth, bearer, one_of
 from jobkit_async.caller import Caller
-from jobkit_async.checks import check_text
+from jobkit_async.checks import check_flag, check_text
 from jobkit_async.errors import InvalidArgument
 from jobkit_async.hooks import Hooks
 from jobkit_async.options import Limits, Retry, Timeout
@@ -76,9 +76,7 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
         hooks: Hooks | None = None,
     ) -> None:
         way = one_of({"token": token}, {"username": username, "password": password})
-        if not isinstance(for_admin, bool):
-            raise InvalidArgument("for_admin", f"a bool is due, not {type(for_admin).__name__}")
-        self._for_admin = for_admin
+        self._for_admin = check_flag("for_admin", for_admin)
 
         def auth(anonymous: Caller) -> Auth:
             if way == 0:

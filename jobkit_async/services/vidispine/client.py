@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobkit_async.auth import basic
 from jobkit_async.caller import Caller
+from jobkit_async.checks import check_flag
 from jobkit_async.endpoint import Endpoint
-from jobkit_async.errors import InvalidArgument
 from jobkit_async.hooks import Hooks
 from jobkit_async.options import Limits, Retry, Timeout
 from jobkit_async.polling.schedule import Polling
@@ -71,9 +71,7 @@ class VidispineClient(ServiceClient[VidispineJob, models.JobType]):
         allow_plain_http: bool = False,
         hooks: Hooks | None = None,
     ) -> None:
-        if not isinstance(all_users, bool):
-            raise InvalidArgument("all_users", f"a bool is due, not {type(all_users).__name__}")
-        self._all_users = all_users
+        self._all_users = check_flag("all_users", all_users)
         super().__init__(
             auth=basic(username, password),
             base_url=base_url,
