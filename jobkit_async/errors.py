@@ -154,7 +154,14 @@ class RequestTimeout(TransportError, TimeoutError):
 
 
 class ConnectionLost(TransportError, ConnectionError):
-    """The connection broke during a call that changes nothing or that may be repeated."""
+    """The connection broke during a call that changes nothing or that may be repeated.
+
+    Attributes:
+        stale: Whether it had been idle, and was found broken before any answer came, which says
+            nothing of how the service is.
+    """
+
+    stale: bool = False
 
 
 class OutcomeUnknown(TransportError):

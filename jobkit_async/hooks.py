@@ -33,7 +33,7 @@ _log = logging.getLogger("jobkit_async.hooks")
 
 @attrs.frozen(kw_only=True)
 class RequestEvent:
-    """One request is over: answered to the last byte, or failed. A repetition is one of its own.
+    """One request is over: answered, closed or failed. A repetition is one of its own.
 
     Attributes:
         service: Name of the service.
@@ -46,7 +46,9 @@ class RequestEvent:
         status: HTTP status of the answer; None where none came.
         error: Class of what went wrong on the way, such as
             :class:`~jobkit_async.RequestTimeout`, or :class:`asyncio.CancelledError`. None where
-            the answer came whole, whatever its status.
+            nothing did, whatever its status.
+        whole: Whether the answer was read to its end. If not, though nothing went wrong, a
+            download was closed early, or a long refusal was not read on.
         seconds: From sending to the last byte of the answer; a download's end when it was read.
         attempt: Which try of its call this was, from 1.
         sent: Bytes of the request's body, or of the content that was uploaded; None for an upload
@@ -63,6 +65,7 @@ class RequestEvent:
     port: int
     status: int | None
     error: type[BaseException] | None
+    whole: bool
     seconds: float
     attempt: int
     sent: int | None
@@ -226,6 +229,7 @@ class Reporter:
         route: str,
         status: int | None,
         error: type[BaseException] | None,
+        whole: bool,
         seconds: float,
         attempt: int,
         sent: int | None,
@@ -243,6 +247,7 @@ class Reporter:
                 port=self._port,
                 status=status,
                 error=error,
+                whole=whole,
                 seconds=seconds,
                 attempt=attempt,
                 sent=sent,

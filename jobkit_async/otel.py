@@ -97,6 +97,8 @@ class OpenTelemetryHooks(Hooks):
             "jobkit.operation": event.operation,
             "jobkit.poll": event.poll,
         }
+        if event.status is not None and not event.whole:
+            attributes["jobkit.whole"] = False
         if event.attempt > 1:
             attributes["http.request.resend_count"] = event.attempt - 1
         span = self._tracer.start_span(

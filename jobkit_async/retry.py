@@ -84,6 +84,7 @@ class RetryState:
         self._budget = budget
         self._rng = rng
         self._failures = 0
+        self._may_refresh = repeat is Repeat.SAFE
         self._may_have_worked = False
 
     def pause(self, error: JobkitError, left: float) -> float | None:
@@ -93,6 +94,9 @@ class RetryState:
             error: How the last attempt ended.
             left: Seconds that are left of the call's time.
         """
+        if isinstance(error, ConnectionLost) and error.stale and self._may_refresh and left > 0.0:
+            self._may_refresh = False
+            return 0.0  # any server closes idle connections: that is no failure of its
         self._failures += 1
         self._may_have_worked = self._may_have_worked or may_have_worked(error)
         if self._failures > self._retry.retries or not _may_repeat(self._repeat, error):

@@ -92,7 +92,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         timeout: float | Timeout | None,
         retry: Retry | None = None,
         limits: Limits | None = None,
-        middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
+        middlewares: Sequence[aiohttp.ClientMiddlewareType] | None = None,
         allow_plain_http: bool,
         hooks: Hooks | None = None,
     ) -> None:

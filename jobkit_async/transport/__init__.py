@@ -1,8 +1,8 @@
 """One request out, one answer back: the only user of aiohttp's client.
 
-aiohttp's exceptions become ours here and nowhere else. A request that must not be sent twice
-passes through a middleware which hides a lost connection from aiohttp, because aiohttp would send
-some methods again by itself. Every request waits for its turn in the client's pool first.
+aiohttp's exceptions become ours here and nowhere else. Every request passes through a middleware
+which hides a lost connection from aiohttp, because aiohttp would send some methods again by itself;
+what is repeated is decided above. Every request waits for its turn in the client's pool first.
 """
 
 from __future__ import annotations

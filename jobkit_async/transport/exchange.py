@@ -110,11 +110,12 @@ class Exchange:
             self.end(type(error))
             raise
 
-    def end(self, error: type[BaseException] | None = None) -> None:
+    def end(self, error: type[BaseException] | None = None, *, whole: bool = False) -> None:
         """It is over: tell of it. Can be repeated; the first time counts.
 
         Args:
             error: Class of what went wrong on the way.
+            whole: Whether the answer was read to its end.
         """
         if self._over:
             return
@@ -123,7 +124,7 @@ class Exchange:
         now = self._clock()
         seconds = now - self._started
         if _log.isEnabledFor(logging.DEBUG):
-            self._log_it(error, seconds)
+            self._log_it(error, whole, seconds)
         if self.status in _ABSENT:
             self._outage.failed(f"HTTP {self.status}", now)
         elif self.status is not None:
@@ -140,6 +141,7 @@ class Exchange:
                 route=row.path,
                 status=self.status,
                 error=error,
+                whole=whole,
                 seconds=seconds,
                 attempt=self._request.attempt,
                 sent=self._sent(),
@@ -152,11 +154,13 @@ class Exchange:
             return body.taken if self.status is not None else None
         return len(body or b"")
 
-    def _log_it(self, error: type[BaseException] | None, seconds: float) -> None:
+    def _log_it(self, error: type[BaseException] | None, whole: bool, seconds: float) -> None:
         request = self._request
         told = [] if self.status is None else [str(self.status)]
         if error is not None:
             told.append(error.__name__)
+        elif not whole and told:
+            told.append("not read to its end,")
         _log.debug(
             "%s %s: %s after %.3f s, %d bytes",
             request.row.method,

@@ -16,6 +16,7 @@ from jobkit_async.errors import (
 )
 from jobkit_async.request import Request
 from jobkit_async.transfer import UploadBody
+from jobkit_async.transport.guards import Lost
 
 __all__ = ["behind", "translate"]
 
@@ -72,9 +73,11 @@ def translate(
         ) from cause
     if isinstance(error, TimeoutError):
         raise RequestTimeout(f"{name}: no answer in time", operation=name) from cause
-    raise ConnectionLost(
-        f"{name}: the connection was lost ({type(error).__name__})", operation=name
-    ) from cause
+    broke = error.__cause__ if isinstance(error.__cause__, Lost) else None
+    what = type(error).__name__ if broke is None else str(broke)
+    gone = ConnectionLost(f"{name}: the connection was lost ({what})", operation=name)
+    gone.stale = broke is not None and broke.stale
+    raise gone from cause
 
 
 def behind(error: BaseException) -> BaseException | None:

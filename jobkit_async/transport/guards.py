@@ -11,14 +11,27 @@ __all__ = ["Lost", "never_again", "ours_alone"]
 
 
 class Lost(ConnectionError):
-    """A connection that broke while a request that must not be repeated was on it."""
+    """A connection that broke while a request was on it.
+
+    Args:
+        name: Class of aiohttp's error.
+        stale: Whether it had been idle, and broke before any answer.
+    """
+
+    def __init__(self, name: str, *, stale: bool) -> None:
+        super().__init__(name)
+        self.stale = stale
 
 
 async def never_again(
     request: aiohttp.ClientRequest,
     handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
 ) -> aiohttp.ClientResponse:
-    """Hide a lost connection from aiohttp, which would send some methods again by itself."""
+    """Hide a lost connection from aiohttp, which would send some methods again by itself.
+
+    It would do so past the pace, the budget and the hooks, and whatever the service has done.
+    """
+    idle = _has_idle(request)
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
@@ -26,7 +39,19 @@ async def never_again(
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, OSError) as error:
         if isinstance(error, TimeoutError):
             raise
-        raise Lost(type(error).__name__) from None
+        begun = isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(
+            error.message, str
+        )
+        raise Lost(type(error).__name__, stale=idle and not begun) from None
+
+
+def _has_idle(request: aiohttp.ClientRequest) -> bool:
+    """Whether a connection that was used before waits for this request.
+
+    aiohttp tells it to the traces of a session alone, and a caller's session is not ours to change.
+    """
+    idle = getattr(request.session.connector, "_conns", {}).get(request.connection_key, ())
+    return any(protocol.is_connected() for protocol, _ in idle)
 
 
 def ours_alone(authorization: str | None) -> Any:

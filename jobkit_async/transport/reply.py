@@ -98,12 +98,17 @@ class Reply:
             self._response.content.set_exception(ConnectionResetError("it was closed"))
         self._watch = asyncio.get_running_loop().call_later(WATCH, self._look, connected)
 
-    def close(self) -> None:
-        """Give the connection back: to the pool if the body was read to its end."""
+    def close(self, error: type[BaseException] | None = None) -> None:
+        """Give the connection back: to the pool if the body was read to its end.
+
+        Args:
+            error: Class of what ends it before its end.
+        """
+        whole = self._response.content.at_eof()
         if self._watch is not None:
             self._watch.cancel()
         try:
-            if self._response.content.at_eof():
+            if whole:
                 self._response.release()
             else:
                 self._response.close()
@@ -113,4 +118,4 @@ class Reply:
             finally:
                 if isinstance(self._request.body, UploadBody):
                     self._request.body.close()
-                self.exchange.end()
+                self.exchange.end(None if whole else error, whole=whole)

@@ -18,7 +18,6 @@ from yarl import URL
 
 from jobkit_async.answer import Answer, http_date
 from jobkit_async.calls import Calls, CallTime
-from jobkit_async.endpoint import Repeat
 from jobkit_async.errors import (
     AnswerTooLarge,
     ClientClosed,
@@ -72,7 +71,7 @@ class Transport:
         session: aiohttp.ClientSession | None,
         user_agent: str,
         limits: Limits,
-        middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
+        middlewares: Sequence[aiohttp.ClientMiddlewareType] | None = None,
     ) -> None:
         if session is not None:
             check_session(session, base_url)
@@ -85,7 +84,7 @@ class Transport:
         self._clock_offset: float | None = None
         self._replies: WeakSet[Reply] = WeakSet()
         self._outage = Outage(urlsplit(base_url).netloc)
-        self._middlewares = check_middlewares(middlewares)
+        self._middlewares = check_middlewares(() if middlewares is None else middlewares)
         self.calls: Final = Calls()
         self.limits: Final = limits
         self.pool: Final = Pool(_narrowed(limits, session))
@@ -132,7 +131,7 @@ class Transport:
         self.shut()
         self.calls.end(lambda: ClientClosed("the client was closed during the call"))
         for reply in list(self._replies):
-            reply.close()
+            reply.close(ClientClosed)
         if self._own and self._session is not None:
             await self._session.close()
 
@@ -324,7 +323,6 @@ class Transport:
                     ),
                     **self._identified(
                         session,
-                        request,
                         {"User-Agent": self._user_agent, **request.headers, **headers, **own},
                     ),
                 )
@@ -341,17 +339,14 @@ class Transport:
         return response
 
     def _identified(
-        self, session: aiohttp.ClientSession, request: Request, headers: dict[str, str]
+        self, session: aiohttp.ClientSession, headers: dict[str, str]
     ) -> dict[str, Any]:
-        """The headers, and the middlewares where some are due."""
+        """The headers, and the middlewares."""
         own: list[Any] = [*self._middlewares]
-        if request.row.repeat is not Repeat.SAFE:
-            own.append(never_again)
         if session.trust_env:
             # aiohttp would add credentials of a .netrc file, or stumble over ours beside them.
             own.append(ours_alone(headers.pop("Authorization", None)))
-        if not own:
-            return {"headers": headers}
+        own.append(never_again)
         # A request's middlewares take the place of the session's, which are to stay; aiohttp
         # shows them nowhere else, and knows no other way to have some for one request.
         return {

@@ -14,6 +14,7 @@ import pytest
 
 from jobkit_async import (
     AnswerTooLarge,
+    ClientClosed,
     ConnectFailed,
     ConnectionLost,
     DecodeError,
@@ -86,6 +87,7 @@ async def test_each_try_is_told_and_so_is_the_repetition(
         port=port,
         status=503,
         error=None,
+        whole=True,
         seconds=pytest.approx(0.0, abs=0.01),
         attempt=1,
         sent=0,
@@ -182,6 +184,32 @@ async def test_a_download_is_told_when_it_is_read(serve: Any, connect: Connect, 
     assert event.seconds == pytest.approx(7.0, abs=0.1)
     download.close()
     assert len(kept.requests) == 1
+
+
+async def test_a_download_that_was_not_read_to_its_end_is_told_as_such(
+    serve: Any, connect: Connect, kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="jobkit_async.transport")
+    server = await serve(serve.http(200, b"x" * 2_000_000))
+    client = await connect("ecotaxa", server.url, hooks=kept)
+    async with await client.jobs.get_job_file(7) as download:
+        assert len(await download.read()) == 2_000_000
+    async with await client.jobs.get_job_file(7) as download:
+        await anext(aiter(download))
+    unread = await client.jobs.get_job_file(7)
+    reading = asyncio.create_task(client.jobs.get_job_file(7))
+    await asyncio.wait([reading])
+    await client.aclose()
+    told = [(event.status, event.error, event.whole) for event in kept.requests]
+    assert told == [
+        (200, None, True),
+        (200, None, False),
+        *[(200, ClientClosed, False)] * 2,
+    ]
+    assert [": 200 after" in line for line in caplog.messages] == [True, False, False, False]
+    assert "200, not read to its end, after" in caplog.messages[1]
+    assert "200, ClientClosed after" in caplog.messages[2]
+    del unread
 
 
 async def test_a_download_can_be_closed_where_no_loop_runs(

@@ -9,11 +9,20 @@ import struct
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
+import aiohttp
 import pytest
 
-from jobkit_async import OutcomeUnknown
+from jobkit_async import (
+    ConnectionLost,
+    Hooks,
+    OutcomeUnknown,
+    Polling,
+    RequestEvent,
+    Retry,
+    RetryEvent,
+)
 
 pytestmark = pytest.mark.looptime(False)
 
@@ -128,3 +137,81 @@ async def test_what_is_sent_once_and_may_have_arrived_is_not_repeated(
     await asyncio.sleep(0.05)
     assert [connection for connection, _ in server.requests] == [1, 1]
     assert (await client.jobs.list_jobs()).total == 0  # the client goes on
+
+
+class Kept(Hooks):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def on_request(self, event: RequestEvent) -> None:
+        self.told.append((event.attempt, event.status, event.error))
+
+    def on_retry(self, event: RetryEvent) -> None:
+        self.told.append((event.attempt, event.pause))
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own session", "caller's session"])
+async def test_a_connection_that_died_while_it_was_idle_costs_no_repetition(
+    connect: Connect, impatient: Callable[[str], Impatient], own: bool
+) -> None:
+    server, kept = impatient("reset"), Kept()
+    async with aiohttp.ClientSession() as session:
+        client = await connect(
+            "bsubio",
+            server.url,
+            hooks=kept,
+            retry=Retry(retries=0, budget=0),
+            **({} if own else {"session": session}),
+        )
+        await client.jobs.list_jobs()
+        await client.jobs.list_jobs()
+        await client.aclose()
+    assert [connection for connection, _ in server.requests] == [1, 1, 2]
+    assert kept.told == [(1, 200, None), (1, None, ConnectionLost), (1, 0.0), (2, 200, None)]
+
+
+async def test_a_look_on_a_connection_that_died_is_taken_at_once(
+    serve: Any, connect: Connect
+) -> None:
+    def job(status: str) -> bytes:
+        return cast(bytes, serve.json({"success": True, "data": {"id": "7", "status": status}}))
+
+    async def stale(arrival: Any, reader: Any, writer: asyncio.StreamWriter) -> None:
+        writer.write(job("processing"))
+        await reader.readuntil(b"\r\n\r\n")  # the next request is on it, and gets no answer
+        writer.transport.abort()
+
+    server, kept = await serve(stale, job("finished")), Kept()
+    client = await connect(
+        "bsubio", server.url, hooks=kept, polling=Polling(min_interval=0.1, give_up_after=1)
+    )
+    await client.job("7").wait(timeout=10)
+    assert kept.told == [(1, 200, None), (1, None, ConnectionLost), (1, 0.0), (2, 200, None)]
+
+
+async def test_a_new_connection_that_breaks_is_a_failure(serve: Any, connect: Connect) -> None:
+    server, kept = await serve(serve.drop), Kept()
+    client = await connect("bsubio", server.url, hooks=kept, retry=Retry(retries=0))
+    with pytest.raises(ConnectionLost, match="ServerDisconnectedError"):
+        await client.jobs.list_jobs()
+    assert kept.told == [(1, None, ConnectionLost)]
+    assert len(server.arrivals) == 1
+
+
+async def test_a_connection_that_breaks_within_the_answer_is_a_failure(
+    serve: Any, connect: Connect
+) -> None:
+    async def half(arrival: Any, reader: Any, writer: asyncio.StreamWriter) -> None:
+        writer.write(serve.jobs)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        await writer.drain()
+
+    server, kept = await serve(half), Kept()
+    client = await connect("bsubio", server.url, hooks=kept, retry=Retry(retries=0))
+    await client.jobs.list_jobs()
+    with pytest.raises(ConnectionLost):
+        await client.jobs.list_jobs()
+    assert kept.told == [(1, 200, None), (1, None, ConnectionLost)]

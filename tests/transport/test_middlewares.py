@@ -123,3 +123,9 @@ async def test_one_that_takes_its_time_is_under_the_same_limits(
     with pytest.raises(TimeoutError):
         await client.with_options(retries=0).jobs.list_jobs()
     assert asyncio.get_running_loop().time() == 2.0
+
+
+async def test_none_is_none(serve: Any, connect: Connect) -> None:
+    server = await serve(serve.jobs)
+    client = await connect("bsubio", server.url, middlewares=None)
+    assert (await client.jobs.list_jobs()).total == 0

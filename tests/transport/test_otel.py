@@ -20,6 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 from jobkit_async import (
     BsubioClient,
     BsubioJob,
+    EcotaxaClient,
     JobFailed,
     NotFound,
     RequestTimeout,
@@ -124,6 +125,22 @@ async def test_a_call_becomes_a_span_below_the_current_one(
     assert span.instrumentation_scope.name == "jobkit_async"
     (upload,) = telemetry.named("POST /v1/upload/{jobId}")
     assert upload.parent is None
+
+
+async def test_a_download_that_was_not_read_to_its_end(
+    serve: Any, telemetry: Telemetry, hooks: Any
+) -> None:
+    server = await serve(serve.http(200, b"x" * 2_000_000))
+    async with EcotaxaClient(token="t", base_url=server.url, hooks=hooks) as client:
+        for _ in range(2):
+            download = await client.jobs.get_job_file(7)
+            if not telemetry.spans:
+                await download.read()
+            download.close()
+    first, second = telemetry.spans
+    assert "jobkit.whole" not in first.attributes
+    assert second.attributes["jobkit.whole"] is False
+    assert second.status.status_code is StatusCode.UNSET
 
 
 async def test_polls_are_under_nobodys_span(telemetry: Telemetry, hooks: Any) -> None:

@@ -129,7 +129,7 @@ async def test_no_retry_shortens_a_lost_connection(serve: Any, connect: Connect)
     client = (await connect("bsubio", server.url)).with_options(retries=0)
     with pytest.raises(ConnectionLost):
         await client.jobs.list_jobs()
-    assert len(server.arrivals) <= 2  # aiohttp itself may send it again
+    assert len(server.arrivals) == 1
 
 
 @pytest.mark.parametrize("retries", [-1, 1.5, True, "2"])
@@ -150,7 +150,7 @@ async def test_no_number_of_retries(connect: Connect, retries: Any) -> None:
         ("7", 7.0),
         ("0", 0.0),
         ("0.25", 0.25),
-        ("-3", 0.0),
+        ("-3", 0.5),
         ("20", 20.0),
         ("Thu, 01 Jan 2026 00:00:12 GMT", 12.0),
         ("Wed, 31 Dec 2025 23:59:00 GMT", 0.0),

@@ -71,7 +71,7 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
         timeout: float | Timeout | None = None,
         retry: Retry | None = None,
         limits: Limits | None = None,
-        middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
+        middlewares: Sequence[aiohttp.ClientMiddlewareType] | None = None,
         allow_plain_http: bool = False,
         hooks: Hooks | None = None,
     ) -> None:

@@ -71,7 +71,7 @@ class LeiaClient(ServiceClient[LeiaJob, models.Job]):
         timeout: float | Timeout | None = None,
         retry: Retry | None = None,
         limits: Limits | None = None,
-        middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
+        middlewares: Sequence[aiohttp.ClientMiddlewareType] | None = None,
         allow_plain_http: bool = False,
         hooks: Hooks | None = None,
     ) -> None:
