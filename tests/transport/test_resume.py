@@ -11,6 +11,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import attrs
 import pytest
 
@@ -480,12 +481,15 @@ async def test_parts_that_make_no_file(
         await in_chunks(download, tmp_path)
 
 
-async def test_a_part_that_the_user_asked_for(fetch: Any) -> None:
+async def test_a_part_that_the_users_session_asked_for(serve: Any, connect: Connect) -> None:
     server = Ranged(cuts=iter([1000]))
-    download = await fetch(server, headers={"Range": "bytes=5-"})
-    assert download.size == len(DATA) - 5
-    with pytest.raises(ConnectionLost):
-        await download.read()
+    raw = await serve(server)
+    async with aiohttp.ClientSession(headers={"Range": "bytes=5-"}) as session:
+        client = await connect("leia", raw.url, session=session)
+        download = await client.models.admin_get_model_contents("app-1", "m")
+        assert download.size == len(DATA) - 5
+        with pytest.raises(ConnectionLost):
+            await download.read()
     assert server.asked == ["bytes=5-"]
 
 

@@ -263,7 +263,7 @@ async def test_a_refused_connection(connect: Connect, service: str, longest: Any
     assert isinstance(caught.value, ConnectionError)
     assert f"127.0.0.1:{port}" in str(caught.value)
     assert caught.value.operation == GOOD[service][0]
-    assert isinstance(caught.value.__cause__, aiohttp.ClientConnectorError)
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
     assert longest.asked == [(0.0, 0.5), (0.0, 1.0)]
 
 
