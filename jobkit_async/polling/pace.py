@@ -44,6 +44,8 @@ class Pace:
         self._phased: tuple[int, float] | None = None
         self._failures = 0  # looks in a row that failed for all jobs
         self._soonest = -math.inf
+        self.troubled = False
+        """Whether reads of single jobs failed in the last look that made any."""
 
     def first_look(self, record: Record[Any], now: float, awaited: int) -> float:
         """When to look at a job that somebody begins to wait for, among so many others."""

@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import itertools
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
@@ -344,7 +345,7 @@ class Tracker(Generic[DataT]):
         for key in skipped & self._entries.keys():
             entry = self._entries[key]
             in_haste = any(watch.once_after is not None for watch in entry.watches)
-            if in_haste or entry.seen_at is None:
+            if in_haste or (entry.tried_at == -math.inf and not self._pace.troubled):
                 self._schedule.add(key, now)
 
     async def _take(
@@ -372,6 +373,7 @@ class Tracker(Generic[DataT]):
             for key in missing[:SINGLE_READS]:
                 asks[key].tried_at = asked_at
             results = await fan_out(self._source.read, missing[:SINGLE_READS])
+            self._pace.troubled = any(map(_is_trouble, results.values()))
             await self._take_results(loop, asked_at, asks, results)
         if observed.failed:
             await self._take_failures(loop, observed.failed)
@@ -553,6 +555,10 @@ def _call(function: Callable[[Any], None], value: Any) -> None:
         function(value)
     except Exception:  # noqa: BLE001 - logged; the other waiters come next
         _log.exception("a waiter's callback raised")
+
+
+def _is_trouble(result: object) -> bool:
+    return isinstance(result, Exception) and not isinstance(result, NotFound)
 
 
 def _set(future: asyncio.Future[None]) -> None:
