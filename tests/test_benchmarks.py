@@ -106,7 +106,14 @@ def test_without_json_there_are_versions_and_a_table() -> None:
     for name in ("Python", "jobkit_async", "aiohttp", "msgspec", "cores"):
         assert name in versions
     assert head.split() == ["case", "metric", "value", "unit", "mark", "met"]
-    assert {row.split()[0] for row in rows} == {"awaited", "gzip", "released", "wait_all", "closed"}
+    assert {row.split()[0] for row in rows} == {
+        "awaited",
+        "gzip",
+        "released",
+        "wait_all",
+        "closed",
+        "chunks",
+    }
 
 
 @pytest.mark.parametrize("arguments", [(), ("nonsense",), ("memory", "--jobs", "many")])

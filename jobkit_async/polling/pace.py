@@ -18,6 +18,8 @@ LEARNED_JITTER: Final = 0.01
 PHASE: Final = 0.5
 """The first gap of many jobs varies by this share: processes that were started together and have
 the same to look at are out of step from then on."""
+NEWCOMERS: Final = 0.5
+"""Seconds between two looks at all jobs, however many newcomers have something to be told."""
 LONGEST_BACKOFF: Final = 60.0
 """The longest pause in seconds that failures alone lead to."""
 
@@ -115,7 +117,8 @@ class Pace:
         self._failures = self._failures + 1 if failed else 0
         self._soonest = now + _backoff(self._failures)
         if self._batch is None:
-            self._soonest = max(self._soonest, asked_at + self._polling.min_interval)
+            rest = min(self._polling.min_interval, NEWCOMERS)
+            self._soonest = max(self._soonest, asked_at + rest)
         self._cost = max(1.0, float(cost))
         if self._polling.max_rps is not None:
             self._schedule.close_gate(now + cost / self._polling.max_rps)

@@ -180,3 +180,10 @@ async def test_laws_are_fitted_one_at_a_time(
         assert all(await asyncio.gather(*(job.wait() for job in jobs)))
     assert len(fits) > 3 * kinds
     assert len(set(fits)) == len(fits)
+
+
+async def test_the_shortest_gap_of_a_patient_user_keeps_no_newcomer_waiting(memory: Any) -> None:
+    service = memory(polling=Polling(min_interval=3600.0, max_interval=7200.0))
+    for index in range(3):
+        assert await service.runs(f"job {index}", 0.0).wait()
+    assert now() - START <= 1.0
