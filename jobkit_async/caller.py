@@ -16,12 +16,12 @@ from jobkit_async.auth import Auth
 from jobkit_async.calls import CallTime
 from jobkit_async.endpoint import Endpoint, Repeat, ResultKind
 from jobkit_async.errors import (
-    ApiError,
     ClientClosed,
     InvalidArgument,
     JobkitError,
     RequestTimeout,
     Unauthorized,
+    kind_of,
 )
 from jobkit_async.hooks import Reporter
 from jobkit_async.options import Retry, Timeout
@@ -234,7 +234,7 @@ class Caller:
                 if reporter is not None:
                     reporter.retry(row.name, number, pause, error)
                 before = error
-                _log.info("%s: %s; again in %.3f s", row.name, _kind(error), pause)
+                _log.info("%s: %s; again in %.3f s", row.name, kind_of(error), pause)
                 with self.transport.calls.under_way():
                     await asyncio.sleep(pause)
             else:
@@ -251,12 +251,6 @@ def _scrub(error: JobkitError, request: Request, outer: BaseException | None) ->
     """Take credentials out of an error: a server may have echoed them, and frames hold them."""
     forget_frames(error, outer)
     error.args = tuple(redact(str(arg), request.secrets) for arg in error.args)
-
-
-def _kind(error: JobkitError) -> str:
-    """What went wrong, without a word of what the service said."""
-    status = f"HTTP {error.status}" if isinstance(error, ApiError) else ""
-    return status or type(error).__name__
 
 
 def _over(row: Endpoint, time: CallTime, before: JobkitError | None) -> RequestTimeout:

@@ -263,6 +263,16 @@ def api_error(
     return error
 
 
+def hint_of(error: Exception) -> float | None:
+    """Seconds that the service asks to wait, if this is such an answer, and it says so."""
+    return error.retry_after if isinstance(error, RateLimited | ServerError) else None
+
+
+def kind_of(error: Exception) -> str:
+    """What went wrong, for logs: without a word of what the service said."""
+    return f"HTTP {error.status}" if isinstance(error, ApiError) else type(error).__name__
+
+
 class DecodeError(JobkitError):
     """An answer is not what the service documents: no JSON, cut off, or of another shape.
 

@@ -98,6 +98,8 @@ class RetryEvent:
 class LookEvent:
     """The client has looked at the jobs that are waited for, or at some of them.
 
+    Jobs that a look at many leaves open are read on their own; such reads are a look as well.
+
     Attributes:
         service: Name of the service.
         asked: Jobs that it was about.

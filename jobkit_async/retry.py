@@ -13,9 +13,8 @@ from jobkit_async.errors import (
     ConnectionLost,
     DecodeError,
     JobkitError,
-    RateLimited,
     RequestTimeout,
-    ServerError,
+    hint_of,
 )
 from jobkit_async.options import Retry
 
@@ -101,7 +100,7 @@ class RetryState:
         self._may_have_worked = self._may_have_worked or may_have_worked(error)
         if self._failures > self._retry.retries or not _may_repeat(self._repeat, error):
             return None
-        pause = error.retry_after if isinstance(error, RateLimited | ServerError) else None
+        pause = hint_of(error)
         if pause is None:
             longest = min(self._retry.cap, self._retry.base * 2.0 ** min(self._failures - 1, 64))
             pause = self._rng.uniform(0.0, longest)

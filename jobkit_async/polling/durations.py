@@ -32,6 +32,9 @@ ALIKE: Final = 1.05
 """How many times as long counts as about as long."""
 AT_ONCE: Final = 16
 """The most that is remembered of one moment."""
+SPAN: Final = 4.0
+"""For how many times as long as jobs typically last their ends are remembered at least. Where they
+come faster, only each second, fourth and so on is, and stands for the others."""
 ENOUGH: Final = 5
 """Ends from which on there is a law."""
 STALE: Final = 0.05
@@ -62,12 +65,23 @@ class Life:
     lasted: float
     weight: float = 1.0
 
+    @property
+    def over_at(self) -> float:
+        """When it was over."""
+        return self.born + self.lasted
+
 
 class _Kind:
     """What is remembered of one kind of jobs."""
 
     def __init__(self) -> None:
         self.lives: deque[Life] = deque()
+        self.stride = 1.0
+        """For how many ends each new life has to stand."""
+        self.skipped = 0.0
+        """Ends for which no life stands yet."""
+        self.lull = math.inf
+        """Seconds without any that show that ends have become rarer."""
         self.at_once: list[Life] = []
         self.moment = -math.inf
         self.fresh = 0
@@ -82,10 +96,28 @@ class _Kind:
         """Move the ends of the last moment to the others."""
         found = sorted(self.at_once, key=lambda life: life.lasted)
         self.at_once = []
-        self.lives.extend(_thinned(found) if len(found) > FEW else found)
+        self._take(_thinned(found) if len(found) > FEW else found)
+        if len(self.lives) <= MEMORY:
+            return
+        spanned = self.lives[-1].over_at - self.lives[0].over_at
+        typical = sorted(life.lasted for life in self.lives)[len(self.lives) // 2]
+        if spanned < SPAN * typical:
+            lives, self.lives = self.lives, deque()
+            self.stride *= 2.0
+            self.lull = 4.0 * SPAN * typical / MEMORY
+            self._take(lives)
         while len(self.lives) > MEMORY:
-            oldest = self.lives.popleft()
-            self.since = max(self.since, oldest.born + oldest.lasted)
+            self.since = max(self.since, self.lives.popleft().over_at)
+
+    def _take(self, lives: Iterable[Life]) -> None:
+        """Remember those of some lives that stand for them all."""
+        for life in lives:
+            self.skipped += life.weight
+            if self.lives and life.over_at - self.lives[-1].over_at > self.lull:
+                self.stride = max(1.0, min(0.5 * self.stride, self.skipped))
+            if self.skipped >= self.stride:
+                self.lives.append(attrs.evolve(life, weight=self.skipped))
+                self.skipped = 0.0
 
 
 def _thinned(lives: Sequence[Life]) -> list[Life]:
@@ -144,7 +176,7 @@ class Durations:
         known = self._kinds.get(kind)
         if known is None:
             return None
-        if self.fits_left > 0 and known.fresh > STALE * len(known.lives):
+        if self.fits_left > 0 and known.fresh > STALE * known.stride * len(known.lives):
             self.fits_left -= 1
             known.settle()
             known.fresh = 0
@@ -216,7 +248,7 @@ def _product_limit(
 ) -> tuple[list[Point], float, float]:
     """The durations with their shares, in jobs; the share of what lasts longer, and its age."""
     ends = sorted(
-        (life for life in ended if life.born + life.lasted > since),
+        (life for life in ended if life.over_at > since),
         key=lambda life: life.lasted,
     )
     count = min(sum(life.weight for life in ends), float(MEMORY))

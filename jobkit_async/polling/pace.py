@@ -46,8 +46,6 @@ class Pace:
         self._phased: tuple[int, float] | None = None
         self._failures = 0  # looks in a row that failed for all jobs
         self._soonest = -math.inf
-        self.troubled = False
-        """Whether reads of single jobs failed in the last look that made any."""
 
     def first_look(self, record: Record[Any], now: float, awaited: int) -> float:
         """When to look at a job that somebody begins to wait for, among so many others."""
@@ -87,6 +85,11 @@ class Pace:
         gap = max(self._in_phase(gap, awaited), _backoff(failures))
         self._schedule.looked_at_all(now + gap)
 
+    def plan_missed(self, now: float, looked_at: Collection[Entry[Any]]) -> None:
+        """Plan the next look at all jobs, some of which were read alone: are they still missing?"""
+        if any(entry.misses for entry in looked_at):
+            self._schedule.looked_at_all(now + self._grace())
+
     def _grace(self) -> float:
         """The longest gap while it is not clear whether a job is lost."""
         return max(self._polling.min_interval, self._polling.lost_after / LOST_LOOKS)
@@ -104,13 +107,22 @@ class Pace:
         """Loop time of the next look at the earliest, for somebody who has just come."""
         return max(now, self._soonest)
 
-    def looked(self, asked_at: float, now: float, *, cost: int, failed: bool = False) -> None:
+    def looked(
+        self,
+        asked_at: float,
+        now: float,
+        *,
+        cost: int,
+        sent: int | None = None,
+        failed: bool = False,
+    ) -> None:
         """Note a look.
 
         Args:
             asked_at: Loop time at which it left.
             now: Loop time.
-            cost: Number of requests that it took.
+            cost: Number of requests that it takes to know about all jobs.
+            sent: Number of those for which the next look waits, if they are limited; None for all.
             failed: Whether it failed for all jobs.
         """
         self._looks += 1
@@ -121,7 +133,8 @@ class Pace:
             self._soonest = max(self._soonest, asked_at + rest)
         self._cost = max(1.0, float(cost))
         if self._polling.max_rps is not None:
-            self._schedule.close_gate(now + cost / self._polling.max_rps)
+            spent = cost if sent is None else sent
+            self._schedule.close_gate(now + spent / self._polling.max_rps)
 
     def _gap(self, record: Record[Any], now: float, looks: int, awaited: int) -> float:
         """Seconds from a look at a job to the next: by the user, else learned, else cold."""

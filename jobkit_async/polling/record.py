@@ -141,8 +141,7 @@ class Record(Generic[DataT]):
             return None
         if self.seen_at is not None and asked_at < self.seen_at:
             return None
-        if self._change.cancelling and not self.cancelled and sighting.cancels:
-            self._change = attrs.evolve(self._change, held_back=True)
+        if sighting.cancels and self.hold_back():
             return None
         if self._lags(sighting, now):
             return None
@@ -211,6 +210,13 @@ class Record(Generic[DataT]):
     def begin_cancel(self) -> None:
         """Note that a call that cancels the job is about to be sent."""
         self._change = attrs.evolve(self._change, cancelling=self._change.cancelling + 1)
+
+    def hold_back(self) -> bool:
+        """Whether only the answer to such a call will tell what was just observed to be an end."""
+        waits = self._change.cancelling > 0 and not self.cancelled
+        if waits:
+            self._change = attrs.evolve(self._change, held_back=True)
+        return waits
 
     def end_cancel(self) -> bool:
         """Note that such a call is over; whether an observation was held back for it."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import attrs
+
 from jobkit_async.hooks import Reporter
+from jobkit_async.polling.record import Record
 from jobkit_async.polling.source import Key, Sighting
 from jobkit_async.polling.watch import Entry, Verdict, VerdictKind
 from jobkit_async.states import JobState
@@ -22,6 +26,16 @@ _STATES: Final = {
 }
 
 
+@attrs.define
+class _Tally:
+    """What a look has shown so far."""
+
+    seen: set[Key] = attrs.field(factory=set)
+    missing: set[Key] = attrs.field(factory=set)
+    failed: set[Key] = attrs.field(factory=set)
+    ended: int = 0
+
+
 class Report:
     """Keeps count of one look after the other.
 
@@ -33,56 +47,66 @@ class Report:
     def __init__(self, reporter: Reporter, service_time: Callable[[float], float | None]) -> None:
         self._reporter = reporter
         self._service_time = service_time
-        self._begin()
+        self._awaited: dict[Key, float] = {}  # loop time from which on an end counts as detected
+        self._requests = reporter.requests
+        self._tally = _Tally()
 
-    def _begin(self) -> None:
-        self._requests = self._reporter.requests
-        self._seen: set[Key] = set()
-        self._missing: set[Key] = set()
-        self._failed: set[Key] = set()
-        self._ended = 0
+    @contextmanager
+    def apart(self, asked: int, seconds: float) -> Generator[None]:
+        """What is told meanwhile is of a look of its own, while another one may be under way."""
+        other, self._tally = self._tally, _Tally()
+        try:
+            yield
+        finally:
+            self.looked(asked, seconds)
+            self._tally = other
 
-    def awaited(self, entry: Entry[Any], now: float) -> None:
+    def awaited(self, record: Record[Any], now: float) -> None:
         """Somebody waits for a job, at this time of the loop; nobody did before."""
-        newest = entry.record.newest
-        if newest is None or not newest.state.ended:
-            entry.awaited_at = now  # an end that is known already is not detected once more
+        if record.newest is None or not record.newest.state.ended:
+            self._awaited[record.key] = now  # a known end is not detected once more
+
+    def left(self, key: Key) -> None:
+        """Nobody waits for a job any more."""
+        self._awaited.pop(key, None)
 
     def saw(self, entry: Entry[Any], sighting: Sighting[Any], now: float) -> None:
         """A job was sighted."""
-        self._seen.add(entry.record.key)
-        if entry.awaited_at is None and not sighting.state.ended:
-            entry.awaited_at = now  # one that had ended goes on
+        self._tally.seen.add(entry.record.key)
+        if not sighting.state.ended:
+            self._awaited.setdefault(entry.record.key, now)  # one that had ended may go on
 
     def missed(self, key: Key) -> None:
         """The service said that it does not know a job."""
-        self._missing.add(key)
+        self._tally.missing.add(key)
 
     def failed(self, keys: Iterable[Key]) -> None:
         """The look at these jobs failed."""
-        self._failed.update(keys)
+        self._tally.failed.update(keys)
 
     def looked(self, asked: int, seconds: float) -> None:
         """A look at so many jobs is over."""
+        tally, self._tally = self._tally, _Tally()
+        requests, self._requests = self._requests, self._reporter.requests
         self._reporter.look(
             asked=asked,
-            seen=len(self._seen),
-            ended=self._ended,
-            missing=len(self._missing),
-            failed=len(self._failed),
-            requests=self._reporter.requests - self._requests,
+            seen=len(tally.seen),
+            ended=tally.ended,
+            missing=len(tally.missing),
+            failed=len(tally.failed),
+            requests=self._requests - requests,
             seconds=seconds,
         )
-        self._begin()
 
     def decided(self, entry: Entry[Any], verdict: Verdict[Any], now: float) -> None:
         """The waits for a job end with this."""
         record, sighting = entry.record, verdict.sighting
         state = _STATES.get(verdict.kind)
-        if state is None or entry.awaited_at is None:
+        awaited_at = self._awaited.get(record.key)
+        if state is None or awaited_at is None:
             return
-        if record.key in self._seen or record.key in self._missing:
-            self._ended += 1  # and not by a call of the owner's between two looks
+        if record.key in self._tally.seen or record.key in self._tally.missing:
+            self._tally.ended += 1  # and not by a call of the owner's between two looks
         ended_at = None if sighting is None else _unix(sighting.ended_at)
         created_at = None if sighting is None else _unix(sighting.created_at)
         duration = None
@@ -91,18 +115,19 @@ class Report:
         self._reporter.end(
             kind=record.kind,
             state=state,
-            delay=None if ended_at is None else self._delay(entry, ended_at, now),
+            delay=None if ended_at is None else self._delay(entry, awaited_at, ended_at, now),
             duration=duration,
             looks=entry.looks,
         )
 
-    def _delay(self, entry: Entry[Any], ended_at: float, now: float) -> float | None:
+    def _delay(
+        self, entry: Entry[Any], earliest: float, ended_at: float, now: float
+    ) -> float | None:
         """Seconds since the service's Unix time of an end; None if nobody waited by then."""
         service_now = self._service_time(now)
-        if service_now is None or entry.awaited_at is None:
+        if service_now is None:
             return None
         end = now - (service_now - ended_at)
-        earliest = entry.awaited_at
         if entry.was_alive_at is not None and entry.was_alive_at >= earliest:
             earliest = entry.was_alive_at  # it was still on its way then, whatever the clocks say
         elif end < earliest - MARGIN:

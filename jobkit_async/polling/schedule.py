@@ -267,6 +267,11 @@ class Schedule:
         if not self._jobs:
             self._tick = math.inf
 
+    @property
+    def has_plan(self) -> bool:
+        """Whether there is a time at which jobs will be due."""
+        return self.wake() < math.inf
+
     def close_gate(self, until: float) -> None:
         """Let nothing be due before this loop time."""
         self._gate = max(self._gate, until)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 import attrs
 
-from jobkit_async.errors import RateLimited, ServerError
+from jobkit_async.errors import RateLimited, hint_of
 from jobkit_async.states import JobState, Need
 
 __all__ = ["Ask", "Key", "Observed", "Sighting", "Source", "fan_out", "throttles"]
@@ -58,6 +58,11 @@ class Sighting(Generic[DataT]):
     final: bool = False
     cancels: bool = False
     data: DataT | None = attrs.field(default=None, repr=False)
+
+    @property
+    def lacks_data(self) -> bool:
+        """Whether it shows an end without the snapshot of that end."""
+        return self.state.ended and self.data is None
 
 
 class Ask(Protocol):
@@ -127,16 +132,18 @@ class Source(Protocol[DataT]):
         """
         ...
 
-    async def finish(self, keys: Iterable[Key]) -> Mapping[Key, Sighting[DataT] | Exception]:
-        """Read jobs in full that were sighted at their end without a snapshot."""
+    async def finish(self, keys: Collection[Key]) -> Mapping[Key, Sighting[DataT] | Exception]:
+        """Read jobs in full that were sighted at their end without a snapshot.
+
+        Returns:
+            What can be had by fewer requests than jobs; the others will be read one by one.
+        """
         ...
 
 
 def throttles(error: Exception) -> bool:
     """Whether the service has answered that it wants fewer requests for now."""
-    if isinstance(error, ServerError):
-        return error.retry_after is not None
-    return isinstance(error, RateLimited)
+    return isinstance(error, RateLimited) or hint_of(error) is not None
 
 
 async def fan_out(

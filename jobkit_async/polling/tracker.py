@@ -11,24 +11,25 @@ import asyncio
 import contextvars
 import itertools
 import logging
-import math
 import random
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from contextlib import aclosing
+from typing import Final, Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from jobkit_async.errors import JobkitError, NotFound, RateLimited, ServerError
+from jobkit_async.errors import NotFound, hint_of
 from jobkit_async.hooks import Reporter
 from jobkit_async.polling.deadlines import Deadlines
+from jobkit_async.polling.intake import Intake, call_safely
 from jobkit_async.polling.outlook import Outlook
 from jobkit_async.polling.pace import Pace
+from jobkit_async.polling.reads import ReadResult, Reads
 from jobkit_async.polling.record import Record
 from jobkit_async.polling.report import Report
 from jobkit_async.polling.schedule import Polling, Schedule
-from jobkit_async.polling.source import Key, Observed, Sighting, Source, fan_out
+from jobkit_async.polling.source import Key, Observed, Sighting, Source, throttles
+from jobkit_async.polling.turns import SLICE, in_slices
 from jobkit_async.polling.watch import Entry, Verdict, VerdictKind, Watch
-from jobkit_async.redact import forget_frames
-from jobkit_async.states import JobState
 
 __all__ = ["Tracker"]
 
@@ -38,18 +39,14 @@ DataT = TypeVar("DataT")
 
 TICK: Final = 1e-6
 """Seconds by which a look may come early: timers fire a tick of the loop's clock too soon."""
-SLICE: Final = 256
-"""Jobs that are dealt with before the event loop gets its turn."""
 LAST_LOOK: Final = 5.0
 """The most seconds before a deadline that the last look leaves."""
 SHORTEST_TRIP: Final = 0.25
 """What a round trip is taken to last at least, in seconds."""
+READS_WAITED_FOR: Final = 200
+"""The most reads of single jobs for which the next look waits where requests are limited."""
 LONGEST_LOOK: Final = 60.0
 """The most seconds that a wait of a single look takes, where the service must not be asked yet."""
-ODD_WORDS: Final = 100
-"""Unknown status words that are remembered, so that each is logged once."""
-SINGLE_READS: Final = 200
-"""The most jobs that are read one by one in a single look."""
 
 
 class Tracker(Generic[DataT]):
@@ -75,19 +72,27 @@ class Tracker(Generic[DataT]):
         self._source = source
         self._polling = polling
         self._name = name
-        self._service_time = service_time
         self._report = None if reporter is None else Report(reporter, service_time)
-        self._rng = polling.rng or random.Random()
+        rng = polling.rng or random.Random()
         self._entries: dict[Key, Entry[DataT]] = {}
         # A record that an entry holds is not in here: a weak reference takes as much as a record.
         self._others: WeakValueDictionary[Key, Record[DataT]] = WeakValueDictionary()
-        self._schedule = Schedule(polling, source.batch, self._rng, self._entries)
+        self._schedule = Schedule(polling, source.batch, rng, self._entries)
         self._outlook = Outlook(polling, self._population)
         self._pace = Pace(self._schedule, polling, source.batch, self._outlook)
+        self._intake: Intake[DataT] = Intake(
+            name=name,
+            polling=polling,
+            outlook=self._outlook,
+            report=self._report,
+            service_time=service_time,
+            end=self._end,
+        )
+        gap = 0.0 if polling.max_rps is None else 1.0 / polling.max_rps
+        self._reads: Reads[DataT] = Reads(source, self._took, self._broken, gap=gap, name=name)
         self._deadlines: Deadlines[DataT] = Deadlines()
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
-        self._odd_words: set[str] = set()
         self._round_trip = 0.0
         self._task: asyncio.Task[None] | None = None
         self._bell: asyncio.Future[None] | None = None
@@ -163,7 +168,7 @@ class Tracker(Generic[DataT]):
             self._others.pop(record.key, None)
             self._schedule.add(record.key, at)
             if self._report is not None:
-                self._report.awaited(entry, now)
+                self._report.awaited(record, now)
         elif on_update is not None or once or record.alive_at is None:
             # It has something to tell the newcomer.
             self._schedule.add(record.key, now if once else self._pace.hurried(now))
@@ -186,6 +191,9 @@ class Tracker(Generic[DataT]):
             if entry.abandoned:
                 del self._entries[watch.record.key]
                 self._others[watch.record.key] = entry.record
+                self._reads.drop(watch.record.key)
+                if self._report is not None:
+                    self._report.left(watch.record.key)
                 self._schedule.tidy()
                 if not self._entries:
                     self._deadlines.clear()
@@ -212,13 +220,15 @@ class Tracker(Generic[DataT]):
             self._close(len(self._entries))
             if self._task is not None:
                 self._task.cancel()
+            await self._reads.aclose()
         if self._task is not None:
             await asyncio.wait([self._task])
 
     def _close(self, most: int) -> None:
         """End the waits for so many jobs with ``CLOSED``."""
         for entry in list(itertools.islice(self._entries.values(), most)):
-            self._decide(entry, Verdict(VerdictKind.CLOSED, entry.record.newest))
+            for watch in entry.watches:
+                self._end(watch, Verdict(VerdictKind.CLOSED, entry.record.newest))
 
     # -- the loop
 
@@ -307,46 +317,31 @@ class Tracker(Generic[DataT]):
         except Exception as error:  # noqa: BLE001 - counted, and told when it lasts
             await self._take_failures(loop, dict.fromkeys(asks, error))
             self._pace.looked(asked_at, loop.time(), cost=1, failed=True)
-            skipped: set[Key] = set()
+            cost = 1
         else:
             self._measure(loop.time() - asked_at)
             if keys is None:
                 self._outlook.all_seen_at = asked_at
-            skipped = await self._take(loop, asked_at, asks, observed)
-            read = sum(key in asks for key in observed.missing) - len(skipped)
-            failed = len(observed.failed) == len(asks)
-            self._pace.looked(asked_at, loop.time(), cost=observed.cost + read, failed=failed)
-        if self._report is not None:
+            await self._take(loop, asked_at, asks, observed)
+            cost = observed.cost
+        if self._report is not None and cost:  # else all are to be read on their own
             self._report.looked(len(asks), loop.time() - asked_at)
         if not self._entries:
             return
         now = loop.time()
-        for count, (key, entry) in enumerate(asks.items(), 1):
-            if count % SLICE == 0:
-                await asyncio.sleep(0)
-            if key in skipped:
-                continue
-            entry.looks += 1
-            for watch in entry.watches:
-                if watch.once_after is not None and watch.once_after <= asked_at:
-                    self._end(watch, entry.timeout())
-        rest = [entry for key, entry in asks.items() if self._entries.get(key) is entry]
+        settled = [entry for key, entry in asks.items() if key not in self._reads]
+        async with aclosing(in_slices(settled)) as slices:
+            async for piece in slices:
+                self._looked(piece, asked_at)
+        rest = [entry for entry in settled if self._awaits(entry)]
         self._outlook.allow_fit()
         if self._source.batch is None:
             self._pace.plan_all(now, rest, len(self._entries))
-            rest = []
-        for count, entry in enumerate(rest, 1):
-            if self._entries.get(entry.record.key) is entry:
-                self._pace.plan(now, entry, len(self._entries))
-            if count % SLICE == 0:
-                await asyncio.sleep(0)
-                self._outlook.allow_fit()
+        else:
+            async with aclosing(in_slices(rest)) as slices:
+                async for piece in slices:
+                    self._plan(piece, now)
         self._outlook.allow_fit()
-        for key in skipped & self._entries.keys():
-            entry = self._entries[key]
-            in_haste = any(watch.once_after is not None for watch in entry.watches)
-            if in_haste or (entry.tried_at == -math.inf and not self._pace.troubled):
-                self._schedule.add(key, now)
 
     async def _take(
         self,
@@ -354,149 +349,133 @@ class Tracker(Generic[DataT]):
         asked_at: float,
         asks: Mapping[Key, Entry[DataT]],
         observed: Observed[DataT],
-    ) -> set[Key]:
-        """Take a look in; returns the jobs that it had to leave for the next."""
-        ended = await self._take_sightings(loop, asked_at, asks, observed.seen)
-        if ended:
-            asked_at = loop.time()
-            try:
-                finals = await self._source.finish(ended)
-            except Exception as error:  # noqa: BLE001 - counted, and told when it lasts
-                finals = dict.fromkeys(ended, error)
-            await self._take_results(loop, asked_at, asks, finals)
-        missing = sorted(
-            (key for key in observed.missing if key in asks),
-            key=lambda key: max(_seen_at(asks[key]), asks[key].tried_at),
-        )
-        if missing:
-            asked_at = loop.time()
-            for key in missing[:SINGLE_READS]:
-                asks[key].tried_at = asked_at
-            results = await fan_out(self._source.read, missing[:SINGLE_READS])
-            self._pace.troubled = any(map(_is_trouble, results.values()))
-            await self._take_results(loop, asked_at, asks, results)
+    ) -> None:
+        """Take a look in, and have those jobs read on their own for which it takes that."""
+        now = loop.time()  # the same for all, which by it are known to have been seen together
+        ended: list[Key] = []
+        async with aclosing(in_slices(observed.seen.items())) as slices:
+            async for piece in slices:
+                for key, sighting in piece:
+                    entry = self._entries.get(key) if key in asks else None
+                    if entry is None or (sighting.lacks_data and key in self._reads):
+                        continue  # its snapshot is on the way, and must not count as out of date
+                    if self._intake.saw(entry, sighting, asked_at, now):
+                        ended.append(key)
+        missing = [key for key in observed.missing if key in asks]
+        cost, reads = observed.cost + len(missing), 0
+        refusal = next(filter(throttles, observed.failed.values()), None)
+        if refusal is not None:
+            await self._take_failures(loop, dict.fromkeys([*ended, *missing], refusal))
+        else:
+            self._reads.finish(ended)
+            haste = [key for key in missing if key in self._entries and self._entries[key].in_haste]
+            reads = self._reads.read(haste, first=True)
+            reads += self._reads.read(key for key in missing if key in self._entries)
         if observed.failed:
             await self._take_failures(loop, observed.failed)
-        return set(missing[SINGLE_READS:])
-
-    async def _take_sightings(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        asked_at: float,
-        asks: Mapping[Key, Entry[DataT]],
-        seen: Mapping[Key, Sighting[DataT]],
-    ) -> list[Key]:
-        """Take sightings in; returns the jobs whose end was seen without a snapshot."""
-        ended: list[Key] = []
-        now = loop.time()  # the same for all, which by it are known to have been seen together
-        for count, (key, sighting) in enumerate(seen.items(), 1):
-            entry = self._entries.get(key) if key in asks else None
-            if entry is not None and self._saw(entry, sighting, asked_at, now):
-                ended.append(key)
-            if count % SLICE == 0:
-                await asyncio.sleep(0)
-        return ended
-
-    async def _take_results(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        asked_at: float,
-        asks: Mapping[Key, Entry[DataT]],
-        results: Mapping[Key, Sighting[DataT] | Exception],
-    ) -> None:
-        failures: dict[Key, Exception] = {}
-        now = loop.time()  # the same for all, as above
-        for count, (key, result) in enumerate(results.items(), 1):
-            entry = self._entries.get(key) if key in asks else None
-            if entry is None:
-                continue
-            if isinstance(result, Sighting):
-                self._saw(entry, result, asked_at, now)
-            elif isinstance(result, NotFound):
-                if self._report is not None:
-                    self._report.missed(key)
-                self._decide(entry, entry.missed(now, self._polling))
-            else:
-                failures[key] = result
-            if count % SLICE == 0:
-                await asyncio.sleep(0)
-        await self._take_failures(loop, failures)
+        failed = len(observed.failed) == len(asks)
+        sent = observed.cost + min(reads, READS_WAITED_FOR)
+        self._pace.looked(asked_at, loop.time(), cost=cost, sent=sent, failed=failed)
 
     async def _take_failures(
         self, loop: asyncio.AbstractEventLoop, failures: Mapping[Key, Exception]
     ) -> None:
-        if self._report is not None:
-            self._report.failed(failures)
-        for error in set(failures.values()):
-            if isinstance(error, JobkitError):  # any other is a fault, which frames help to find
-                forget_frames(error)
-            hint = error.retry_after if isinstance(error, RateLimited | ServerError) else None
+        self._note_failures(loop, failures)
+        async with aclosing(in_slices(failures.items())) as slices:
+            async for piece in slices:
+                for key, error in piece:
+                    entry = self._entries.get(key)
+                    if entry is not None:
+                        self._intake.failed(entry, error, loop.time())
+
+    def _note_failures(
+        self, loop: asyncio.AbstractEventLoop, failures: Mapping[Key, Exception]
+    ) -> None:
+        for error in self._intake.note_failures(failures):
+            hint = hint_of(error)
             if hint is not None:
                 self._schedule.close_gate(loop.time() + hint)
-            _log.info("%s: a look failed: %s", self._name, _kind(error))
-        for count, (key, error) in enumerate(failures.items(), 1):
-            entry = self._entries.get(key)
-            if entry is not None:
-                self._decide(entry, entry.failed(error, loop.time(), self._polling))
-            if count % SLICE == 0:
-                await asyncio.sleep(0)
+            if throttles(error):
+                self._reads.refuse(error)
+
+    def _took(self, results: Mapping[Key, ReadResult[DataT]]) -> None:
+        """Take in what came of reads of single jobs, and plan the next looks at these."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        looked_at = [entry for key in results if (entry := self._entries.get(key)) is not None]
+        if self._report is None:
+            self._take_results(loop, looked_at, results)
+        elif looked_at:
+            began = min(read.asked_at for read in results.values())
+            with self._report.apart(len(looked_at), now - began):
+                self._take_results(loop, looked_at, results)
+        for entry in looked_at:
+            self._looked([entry], results[entry.record.key].asked_at)
+        rest = [entry for entry in looked_at if self._awaits(entry)]
+        self._outlook.allow_fit()
+        if self._source.batch is not None:
+            self._plan(rest, now)
+        elif self._reads.idle and not self._schedule.has_plan:
+            rest = [entry for key, entry in self._entries.items() if key not in self._reads]
+            self._pace.plan_all(now, rest, len(self._entries))
+        else:
+            self._pace.plan_missed(now, rest)
+        self._outlook.allow_fit()
+        for entry in rest:
+            if entry.in_haste:  # for somebody who came after the read had left
+                self._schedule.add(entry.record.key, now)
+        self._ring()
+
+    def _take_results(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        looked_at: Collection[Entry[DataT]],
+        results: Mapping[Key, ReadResult[DataT]],
+    ) -> None:
+        failures: dict[Key, Exception] = {}
+        for entry in looked_at:
+            read = results[entry.record.key]
+            if isinstance(read.result, Sighting):
+                self._intake.saw(entry, read.result, read.asked_at, read.came_at)
+            elif isinstance(read.result, NotFound):
+                self._intake.missed(entry, read.came_at)
+            else:
+                failures[entry.record.key] = read.result
+        self._note_failures(loop, failures)
+        for key, error in failures.items():
+            if key in self._entries:
+                self._intake.failed(self._entries[key], error, loop.time())
+
+    def _looked(self, entries: Collection[Entry[DataT]], asked_at: float) -> None:
+        """These jobs were looked at, and those are told who wait for one look only."""
+        for entry in entries:
+            entry.looks += 1
+            for watch in entry.watches:
+                if watch.once_after is not None and watch.once_after <= asked_at:
+                    self._end(watch, entry.timeout())
+
+    def _plan(self, entries: Collection[Entry[DataT]], now: float) -> None:
+        """Plan the next looks at jobs that have just been looked at."""
+        self._outlook.allow_fit()
+        for entry in entries:
+            if self._awaits(entry):
+                self._pace.plan(now, entry, len(self._entries))
+
+    def _awaits(self, entry: Entry[DataT]) -> bool:
+        return self._entries.get(entry.record.key) is entry
 
     # -- one job
-
-    def _saw(
-        self, entry: Entry[DataT], sighting: Sighting[DataT], asked_at: float, now: float
-    ) -> bool:
-        """Take one sighting in; returns whether its end still lacks a snapshot."""
-        record = entry.record
-        if self._report is not None:
-            self._report.saw(entry, sighting, now)
-        entry.was_alive_at = record.alive_at or entry.was_alive_at
-        known = record.newest
-        counted = record.observe(sighting, asked_at=asked_at, now=now)
-        if counted is None:
-            entry.answered()
-            return False
-        if not record.dated and counted.created_at is not None:
-            record.set_created(counted.created_at.timestamp(), self._service_time(now), now)
-        if counted.started_at is not None and (record.started is None or record.start_spread):
-            record.set_started(counted.started_at.timestamp(), self._service_time(now), now)
-        is_new = known is None or not known.state.ended or known.data is None
-        if is_new and counted.state.ended and counted.data is not None:
-            self._outlook.ended(record, counted, entry.was_alive_at, now, before=known)
-        self._tell(entry, counted, now)
-        return counted.state.ended and counted.data is None
 
     def notice(self, record: Record[DataT], sighting: Sighting[DataT]) -> None:
         """A job that may be waited for was seen otherwise, by a call of its owner's."""
         entry = self._entries.get(record.key)
         if entry is not None and record.newest is sighting:
-            self._tell(entry, sighting, asyncio.get_running_loop().time())
-
-    def _tell(self, entry: Entry[DataT], counted: Sighting[DataT], now: float) -> None:
-        """Tell those who follow a job what was seen, and its waiters what follows from it."""
-        if counted.state is JobState.UNKNOWN and counted.raw_status not in self._odd_words:
-            if len(self._odd_words) < ODD_WORDS:
-                self._odd_words.add(counted.raw_status)
-            _log.warning("unknown job status %r", counted.raw_status)
-        for watch in entry.watches:
-            if watch.on_update is not None and watch.is_news(counted):
-                _call(watch.on_update, counted)
-        self._decide(entry, entry.saw(counted, now, self._polling))
-
-    def _decide(self, entry: Entry[DataT], verdict: Verdict[DataT] | None) -> None:
-        """Tell everybody who waits for a job, but for those who wait on while it needs input."""
-        if verdict is None:
-            return
-        if self._report is not None:
-            self._report.decided(entry, verdict, asyncio.get_running_loop().time())
-        for watch in entry.watches:
-            if not (watch.keep_input and verdict.kind is VerdictKind.NEEDS_INPUT):
-                self._end(watch, verdict)
+            self._intake.tell(entry, sighting, asyncio.get_running_loop().time())
 
     def _end(self, watch: Watch[DataT], verdict: Verdict[DataT]) -> None:
         if not watch.over:
             self.unwatch(watch)
-            _call(watch.notify, verdict)
+            call_safely(watch.notify, verdict)
 
     def _arm(self) -> None:
         """Set the timer, which all deadlines share, to the next of them."""
@@ -528,7 +507,8 @@ class Tracker(Generic[DataT]):
         if cause is not None:
             _log.error("%s: %s", self._name, problem, exc_info=cause)
         for entry in list(self._entries.values()):
-            self._decide(entry, Verdict(VerdictKind.GAVE_UP, entry.record.newest, problem, cause))
+            for watch in entry.watches:
+                self._end(watch, Verdict(VerdictKind.GAVE_UP, entry.record.newest, problem, cause))
 
     def _population(self) -> list[Record[DataT]]:
         return [entry.record for entry in self._entries.values()]
@@ -536,29 +516,6 @@ class Tracker(Generic[DataT]):
     def _measure(self, seconds: float) -> None:
         known = self._round_trip or seconds
         self._round_trip = known + 0.25 * (seconds - known)
-
-
-def _seen_at(entry: Entry[Any]) -> float:
-    """When a job was last sighted; those never seen come first."""
-    return float("-inf") if entry.seen_at is None else entry.seen_at
-
-
-def _kind(error: Exception) -> str:
-    """What went wrong, without a word of what the service said."""
-    status = getattr(error, "status", None)
-    return type(error).__name__ if status is None else f"{type(error).__name__}, HTTP {status}"
-
-
-def _call(function: Callable[[Any], None], value: Any) -> None:
-    """Tell a waiter; whatever it raises is its own affair."""
-    try:
-        function(value)
-    except Exception:  # noqa: BLE001 - logged; the other waiters come next
-        _log.exception("a waiter's callback raised")
-
-
-def _is_trouble(result: object) -> bool:
-    return isinstance(result, Exception) and not isinstance(result, NotFound)
 
 
 def _set(future: asyncio.Future[None]) -> None:

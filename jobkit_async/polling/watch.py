@@ -151,10 +151,7 @@ class Entry(Generic[DataT]):
         default=None, init=False, repr=False
     )
     was_alive_at: float | None = None
-    awaited_at: float | None = None
-    """Loop time from which on its end counts as detected; for hooks."""
     looks: int = 0
-    tried_at: float = float("-inf")
     due: Due = NOT_DUE
     _trouble: _Trouble = attrs.field(default=_NO_TROUBLE, init=False)
 
@@ -188,6 +185,11 @@ class Entry(Generic[DataT]):
     def abandoned(self) -> bool:
         """Whether nobody waits for the job any more."""
         return not self._waiting
+
+    @property
+    def in_haste(self) -> bool:
+        """Whether somebody waits for no more than one look."""
+        return any(watch.once_after is not None for watch in self.watches)
 
     @property
     def seen_at(self) -> float | None:
@@ -227,7 +229,7 @@ class Entry(Generic[DataT]):
     def saw(self, sighting: Sighting[DataT], now: float, polling: Polling) -> Verdict[DataT] | None:
         """The job was sighted; an end counts once its snapshot is there."""
         state = sighting.state
-        if state.ended and sighting.data is None:
+        if sighting.lacks_data:
             return None  # its snapshot is yet to be read, and that may go on failing
         if state is JobState.UNKNOWN:
             return self._saw_odd_word(sighting, now, polling)
@@ -253,6 +255,8 @@ class Entry(Generic[DataT]):
         self.record.alive_at = None  # nobody is to vouch for it
         if self.record.cancelled:
             return Verdict(VerdictKind.CANCELLED, self.record.gone())
+        if self.record.hold_back():
+            return None
         misses = self.misses + 1
         since = self._trouble.missing_since if self.misses else now
         self._trouble = attrs.evolve(

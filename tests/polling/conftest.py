@@ -92,6 +92,8 @@ class Memory:
         self.failing: dict[str, Exception] = {}
         self.hidden: set[str] = set()
         """Jobs that a look at many does not show, and a single read does."""
+        self.slow: dict[str, float] = {}
+        """How long single reads of some jobs take, if not as long as other answers."""
         self.on_look: Callable[[], None] = lambda: None
         self._scripts: dict[str, list[tuple[float, _Scene]]] = {}
         self._closed = False
@@ -196,8 +198,8 @@ class Memory:
     async def read(self, key: str) -> Sighting[str]:
         self.reads.append((_now(), key))
         scene = self._scene(key, _now())
-        if self.delay:
-            await asyncio.sleep(self.delay)
+        if delay := self.slow.get(key, self.delay):
+            await asyncio.sleep(delay)
         if isinstance(scene, Exception):
             raise scene
         if scene is None:

@@ -118,6 +118,19 @@ async def test_no_answer_comes_at_all(
         assert isinstance(await wait, JobCancelled)
 
 
+@pytest.mark.parametrize("count", [1, 7])
+async def test_a_job_that_it_removed_is_not_lost_before_the_answer(
+    world: Any, answers: Any, count: int
+) -> None:
+    polling = Polling(policy=FixedInterval(0.5), lost_after=1.5)
+    async with world("bsubio", server={"cancelled_as": "removed"}, polling=polling) as it:
+        job, wait, _ = await waited(it, count)
+        answers()
+        assert await result(job.cancel()) is None
+        assert isinstance(await wait, JobCancelled)
+        assert now() <= START + 3.5 + SLOW + 1.0
+
+
 @EACH
 async def test_whoever_cancels_gives_up_on_the_way(
     world: Any, answers: Any, polling: Polling, name: str

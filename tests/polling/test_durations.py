@@ -185,3 +185,53 @@ def test_shares_of_ends_and_of_what_lasts_longer_make_up_all() -> None:
     assert [point.weight / 3 for point in points] == pytest.approx([1 / 6, 5 / 6 / 3, 5 / 9 / 2])
     assert sum(point.weight for point in points) + tail == pytest.approx(3.0)
     assert since == 50.0
+
+
+class TestFlow:
+    """Ends that come faster than each of them can be remembered."""
+
+    @staticmethod
+    def _flow(durations: Durations, rate: float, seconds: float, now: float = 0.0) -> float:
+        """Jobs of a median of 60 s end at this rate."""
+        rng = random.Random(7)
+        end = now + seconds
+        while now < end:
+            now += rng.expovariate(rate)
+            watched(durations, 60.0 * math.exp(rng.gauss(0.0, 1.0)), now)
+        durations._kinds["a"].settle()
+        return now
+
+    @pytest.mark.parametrize("rate", [0.1, 2.0, 100.0])
+    def test_what_is_remembered_spans_a_few_durations(self, rate: float) -> None:
+        durations = Durations()
+        now = self._flow(durations, rate, 3000.0)
+        lives = durations._kinds["a"].lives
+        assert MEMORY / 2 - 2 <= len(lives) <= MEMORY
+        spanned = now - lives[0].over_at
+        assert spanned > 3.0 * 60.0
+        assert sum(life.weight for life in lives) == pytest.approx(rate * spanned, rel=0.15)
+        below = sum(life.weight for life in lives if life.lasted < 60.0)
+        assert below / sum(life.weight for life in lives) == pytest.approx(0.5, abs=0.1)
+
+    def test_once_they_are_rare_each_is_remembered_again(self) -> None:
+        durations = Durations()
+        now = self._flow(durations, 100.0, 1000.0)
+        known = durations._kinds["a"]
+        assert known.stride >= 32.0
+        for count in range(1, 13):
+            now += 60.0
+            watched(durations, 30.0, now)
+            known.settle()
+            assert sum(life.lasted == 30.0 for life in known.lives) >= count - 1
+        assert known.stride == 1.0
+        assert known.lives[-1].weight == 1.0
+
+    def test_its_law_is_not_fitted_anew_at_each_handful(self) -> None:
+        durations = Durations()
+        now = self._flow(durations, 100.0, 1000.0)
+        grid = durations.grid("a", list)
+        assert grid is not None
+        self._flow(durations, 100.0, 1.0, now)
+        assert durations.grid("a", list) is grid
+        self._flow(durations, 100.0, 20.0, now)
+        assert durations.grid("a", list) is not grid

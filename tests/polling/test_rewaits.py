@@ -62,13 +62,21 @@ class TestDuringALook:
         self, memory: Any, batch: int | None
     ) -> None:
         service = memory(batch=batch, delay=4.0, polling=SELDOM)
-        job = service.runs("a", 50.0)
-        await job.refresh()
+        job = service.runs("a", 3.0)
         service.hidden = {"a"}
-        assert isinstance((await timed(job.wait(timeout=60.0 - 4.0)))[0], WaitTimeout)
-        await asyncio.sleep(5.0)
-        assert service.reads[-1] == (START + 63.5, "a")
-        assert await timed(job.wait()) == ("a succeeded", START + 67.5)
+        assert isinstance((await timed(job.wait(timeout=6.0)))[0], WaitTimeout)
+        assert service.reads == [(START + 4.0, "a")]
+        await asyncio.sleep(1.0)
+        assert await timed(job.wait()) == ("a succeeded", START + 8.0)
+
+    @BATCHES
+    async def test_no_read_is_begun_for_nobody(self, memory: Any, batch: int | None) -> None:
+        service = memory(batch=batch, delay=4.0, polling=SELDOM)
+        job = service.runs("a", 3.0)
+        service.hidden = {"a"}
+        assert isinstance((await timed(job.wait(timeout=3.0)))[0], WaitTimeout)
+        await asyncio.sleep(10.0)
+        assert not service.reads
 
     @BATCHES
     async def test_a_job_whose_end_was_undone_is_looked_at_right_after(

@@ -94,7 +94,7 @@ async def test_a_look_that_fails_is_logged_without_what_the_service_said(
     told = [one for one in caplog.records if one.name == "jobkit_async.polling"]
     assert {one.levelno for one in told} == {logging.INFO}
     assert {one.getMessage() for one in told} == {
-        "leia: a look failed: ServerError, HTTP 500",
+        "leia: a look failed: HTTP 500",
         "leia: a look failed: ConnectionLost",
     }
 

@@ -10,7 +10,7 @@ ended unseen is read one by one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -143,9 +143,9 @@ class BsubioSource:
         """Read one job in full."""
         return sight(await self._call.value(endpoints.GET_JOB, key))
 
-    async def finish(self, keys: Iterable[Key]) -> Mapping[Key, Sighting[Job] | Exception]:
-        """Read jobs in full."""
-        return await fan_out(self.read, keys)
+    async def finish(self, keys: Collection[Key]) -> Mapping[Key, Sighting[Job] | Exception]:
+        """Nothing: each job is read on its own."""
+        return {}
 
     async def observe(self, asks: Mapping[Key, Ask]) -> Observed[Job]:
         """Look at what has ended; have those read for whom that look cannot vouch."""

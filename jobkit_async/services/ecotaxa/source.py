@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Final
@@ -14,7 +14,7 @@ import attrs
 from jobkit_async import codec
 from jobkit_async.caller import Caller
 from jobkit_async.errors import AnswerTooLarge, DecodeError, RequestTimeout, ServerError
-from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
+from jobkit_async.polling.source import Ask, Key, Observed, Sighting
 from jobkit_async.services.ecotaxa import endpoints
 from jobkit_async.services.ecotaxa.models import DBJobState as S
 from jobkit_async.services.ecotaxa.models import JobModel
@@ -115,9 +115,9 @@ class EcotaxaSource:
         """Read one job in full."""
         return sight(await self._call.value(endpoints.GET_JOB, key))
 
-    async def finish(self, keys: Iterable[Key]) -> Mapping[Key, Sighting[JobModel] | Exception]:
-        """Read jobs in full."""
-        return await fan_out(self.read, keys)
+    async def finish(self, keys: Collection[Key]) -> Mapping[Key, Sighting[JobModel] | Exception]:
+        """Nothing: each job is read on its own."""
+        return {}
 
     async def observe(self, asks: Mapping[Key, Ask]) -> Observed[JobModel]:
         """Look at the listing; a job that it lacks is to be read on its own."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -131,12 +131,11 @@ class LeiaSource:
         if submitter_id is not None:
             record.scope, record.scope_sure = submitter_id, True
 
-    async def finish(self, keys: Iterable[Key]) -> Mapping[Key, Sighting[Job] | Exception]:
-        """Read jobs in full that have ended: many of one submitter from the listing."""
-        wanted = set(keys)
+    async def finish(self, keys: Collection[Key]) -> Mapping[Key, Sighting[Job] | Exception]:
+        """Read jobs in full that have ended: many of one submitter, from the listing."""
         results: dict[Key, Sighting[Job] | Exception] = {}
         groups: dict[str, set[Key]] = defaultdict(set)
-        for key in wanted:
+        for key in keys:
             scope = self._records(key).scope
             if scope is not None:
                 groups[scope].add(key)
@@ -147,9 +146,8 @@ class LeiaSource:
                         rest = group - results.keys()
                         results.update(await self._listed(submitter, status, rest))
                 except JobkitError as error:  # the service throttles: single reads would not help
-                    results.update(dict.fromkeys(wanted - results.keys(), error))
+                    results.update(dict.fromkeys(set(keys) - results.keys(), error))
                     break
-        results.update(await fan_out(self.read, wanted - results.keys()))
         return results
 
     async def _listed(

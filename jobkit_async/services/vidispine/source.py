@@ -19,7 +19,7 @@ from jobkit_async.caller import Caller
 from jobkit_async.errors import DecodeError
 from jobkit_async.model import camel
 from jobkit_async.polling.endings import Vouching
-from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
+from jobkit_async.polling.source import Ask, Key, Observed, Sighting
 from jobkit_async.request import arguments
 from jobkit_async.services.vidispine import endpoints
 from jobkit_async.services.vidispine.models import JobStatus as S
@@ -147,9 +147,9 @@ class VidispineSource:
         row = endpoints.GET_JOB
         return sight(await self._call.value(row, *arguments(row, job_id=key, metadata=True)))
 
-    async def finish(self, keys: Iterable[Key]) -> Mapping[Key, Sighting[JobType] | Exception]:
-        """Read jobs in full, with their metadata."""
-        return await fan_out(self.read, keys)
+    async def finish(self, keys: Collection[Key]) -> Mapping[Key, Sighting[JobType] | Exception]:
+        """Nothing: each job is read on its own."""
+        return {}
 
     async def observe(self, asks: Mapping[Key, Ask]) -> Observed[JobType]:
         """Look at what has ended; sweep the listing for those whom that look cannot vouch for."""
