@@ -81,7 +81,8 @@ class _Kind:
         self.skipped = 0.0
         """Ends for which no life stands yet."""
         self.lull = math.inf
-        """Seconds without any that show that ends have become rarer."""
+        """Seconds without a new life that show that ends have become rarer."""
+        self.taken_at = math.inf
         self.at_once: list[Life] = []
         self.moment = -math.inf
         self.fresh = 0
@@ -96,6 +97,8 @@ class _Kind:
         """Move the ends of the last moment to the others."""
         found = sorted(self.at_once, key=lambda life: life.lasted)
         self.at_once = []
+        if found and self.moment - self.taken_at > self.lull:
+            self.stride = max(1.0, 0.5 * self.stride)
         self._take(_thinned(found) if len(found) > FEW else found)
         if len(self.lives) <= MEMORY:
             return
@@ -113,11 +116,10 @@ class _Kind:
         """Remember those of some lives that stand for them all."""
         for life in lives:
             self.skipped += life.weight
-            if self.lives and life.over_at - self.lives[-1].over_at > self.lull:
-                self.stride = max(1.0, min(0.5 * self.stride, self.skipped))
             if self.skipped >= self.stride:
                 self.lives.append(attrs.evolve(life, weight=self.skipped))
                 self.skipped = 0.0
+                self.taken_at = self.moment
 
 
 def _thinned(lives: Sequence[Life]) -> list[Life]:
