@@ -10,21 +10,19 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import attrs
 
 from jobkit_async.errors import InvalidArgument, JobError, JobkitError
 from jobkit_async.job import Job, check_timeout
+from jobkit_async.polling.turns import SLICE
 from jobkit_async.polling.watch import Verdict, Watch
 from jobkit_async.states import JobState
 
 __all__ = ["AsCompleted", "Outcome", "as_completed", "wait_all"]
 
 JobT = TypeVar("JobT", bound=Job[Any])
-
-SLICE: Final = 256
-"""Waits that are begun, ended or told of before the event loop gets its turn."""
 
 
 @attrs.frozen

@@ -79,9 +79,12 @@ class Pace:
         if not looked_at:
             return
         gap = self._gap_of_all(looked_at, now, awaited)
-        if any(entry.misses for entry in looked_at):
+        troubled = [entry for entry in looked_at if entry.troubled]
+        if any(entry.misses for entry in troubled):
             gap = min(gap, self._grace())
-        failures = max(min(entry.failures for entry in looked_at), self._failures)
+        failures = self._failures
+        if len(troubled) == len(looked_at):  # one that goes well is a reason to go on as before
+            failures = max(failures, min(entry.failures for entry in troubled))
         gap = max(self._in_phase(gap, awaited), _backoff(failures))
         self._schedule.looked_at_all(now + gap)
 
@@ -161,9 +164,10 @@ class Pace:
                 return self._schedule.jittered(gap, LEARNED_JITTER)
         # What counts is the sum of the hazards, 1/age each.
         floor = self._polling.min_interval
-        ages = [max(now - _born(entry.record, now), floor) for entry in looked_at]
-        age = len(ages) / sum(1.0 / age for age in ages)
-        looks = min(entry.looks for entry in looked_at)
+        born = [entry.record.born for entry in looked_at]
+        rate = sum(1.0 / (floor if at is None or at + floor > now else now - at) for at in born)
+        age = len(born) / rate
+        looks = min([entry.looks for entry in looked_at])
         return self._schedule.gap(Waited(age=age, looks=looks, shared=self._shared(awaited)))
 
     def _shared(self, awaited: int) -> float:

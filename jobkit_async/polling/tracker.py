@@ -329,18 +329,19 @@ class Tracker(Generic[DataT]):
         if not self._entries:
             return
         now = loop.time()
-        settled = [entry for key, entry in asks.items() if key not in self._reads]
-        async with aclosing(in_slices(settled)) as slices:
+        left: list[Entry[DataT]] = []
+        async with aclosing(in_slices(asks.items())) as slices:
             async for piece in slices:
-                self._looked(piece, asked_at)
-        rest = [entry for entry in settled if self._awaits(entry)]
-        self._outlook.allow_fit()
+                settled = [entry for key, entry in piece if key not in self._reads]
+                self._looked(settled, asked_at)
+                if self._source.batch is None:
+                    left += settled
+                else:
+                    self._plan(settled, now)
         if self._source.batch is None:
-            self._pace.plan_all(now, rest, len(self._entries))
-        else:
-            async with aclosing(in_slices(rest)) as slices:
-                async for piece in slices:
-                    self._plan(piece, now)
+            left = [entry for entry in left if self._awaits(entry)]
+            self._outlook.allow_fit()
+            self._pace.plan_all(now, left, len(self._entries))
         self._outlook.allow_fit()
 
     async def _take(

@@ -11,7 +11,7 @@ __all__ = ["SLICE", "in_slices"]
 
 ItemT = TypeVar("ItemT")
 
-SLICE: Final = 256
+SLICE: Final = 128
 """Jobs that are dealt with before the event loop gets its turn."""
 
 

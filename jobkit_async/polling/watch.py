@@ -202,6 +202,11 @@ class Entry(Generic[DataT]):
         return self.record.alive_at
 
     @property
+    def troubled(self) -> bool:
+        """Whether anything has gone wrong in the last looks."""
+        return self._trouble is not _NO_TROUBLE
+
+    @property
     def failures(self) -> int:
         """Looks in a row that failed."""
         return self._trouble.failures

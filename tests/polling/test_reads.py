@@ -11,6 +11,7 @@ import pytest
 from jobkit_async.errors import ClientClosed, PollingFailed, WaitTimeout, api_error
 from jobkit_async.polling.reads import PARALLEL
 from jobkit_async.polling.schedule import FixedInterval, Polling
+from jobkit_async.polling.turns import SLICE
 from jobkit_async.states import JobState
 
 START = 100.0
@@ -241,4 +242,4 @@ class TestEnds:
         service._tracker._reads._took = sized
         await asyncio.gather(*(job.wait() for job in jobs))
         assert sum(sizes) == 4000
-        assert max(sizes) == 256
+        assert max(sizes) == SLICE

@@ -13,6 +13,7 @@ import pytest
 from jobkit_async import wait_all
 from jobkit_async.errors import ClientClosed, WaitTimeout
 from jobkit_async.polling.record import Record
+from jobkit_async.polling.turns import SLICE
 from jobkit_async.states import JobState
 
 START = 100.0
@@ -196,7 +197,7 @@ class TestDeadlines:
         loop.call_at(START + 10.0, note)
         assert {type(error) for error in await asyncio.gather(*waits)} == {WaitTimeout}
         assert loop.time() == START + 10.0
-        assert max(a - b for a, b in itertools.pairwise(left)) == 256
+        assert max(a - b for a, b in itertools.pairwise(left)) == SLICE
 
     async def test_no_timer_is_left_behind(self, memory: Any) -> None:
         service = memory()

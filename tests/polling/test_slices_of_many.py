@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from jobkit_async import as_completed, wait_all, waiting
+from jobkit_async import as_completed, wait_all
 from jobkit_async.errors import ClientClosed
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.tracker import Tracker
+from jobkit_async.polling.turns import SLICE
 
 START = 100.0
 pytestmark = pytest.mark.looptime(start=START, end=200_000)  # what would hang fails
@@ -65,7 +66,7 @@ class TestWaitAll:
         jobs = [service.runs("first", 5.0), *running(service)]
         outcomes = await wait_all(jobs, return_when=asyncio.FIRST_COMPLETED)
         assert [outcome.done for outcome in outcomes] == [True] + [False] * JOBS
-        assert slices.most <= 2 * waiting.SLICE
+        assert slices.most <= 2 * SLICE
         assert len(service._tracker) == 0
 
     async def test_one_that_is_cancelled(self, memory: Any, slices: Slices) -> None:
@@ -75,7 +76,7 @@ class TestWaitAll:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert slices.most <= 2 * waiting.SLICE
+        assert slices.most <= 2 * SLICE
         assert len(service._tracker) == 0
 
     async def test_one_that_is_cancelled_twice_lets_go_at_once(self, memory: Any) -> None:
@@ -99,7 +100,7 @@ class TestAsCompleted:
             await asyncio.sleep(5.0)
             assert len(service._tracker) == len(outcomes) == JOBS
         assert len(service._tracker) == 0
-        assert slices.most <= 2 * waiting.SLICE
+        assert slices.most <= 2 * SLICE
 
     async def test_closed_without_a_task(self, memory: Any, slices: Slices) -> None:
         service = memory()
@@ -109,7 +110,7 @@ class TestAsCompleted:
         assert len(outcomes) == 0
         await asyncio.sleep(1.0)
         assert len(service._tracker) == 0
-        assert slices.most <= 2 * waiting.SLICE
+        assert slices.most <= 2 * SLICE
 
     @pytest.mark.parametrize("turns", [0, 1, 3])
     async def test_closed_before_all_have_begun(self, memory: Any, turns: int) -> None:
