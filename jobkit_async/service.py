@@ -68,6 +68,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         timeout: How long the parts of a call may take; a number is the seconds of one attempt.
         retry: How often a call that may be repeated is.
         limits: How many requests at once, and a second; how much of an answer is held.
+        headers: Further headers of every request, also of log-ins and status requests.
         middlewares: The caller's own, around every request; within those of the session.
         allow_plain_http: Whether credentials may travel over plain http to other machines.
         hooks: What to tell of requests, repetitions, looks and ends; None for nobody.
@@ -92,6 +93,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         timeout: float | Timeout | None,
         retry: Retry | None = None,
         limits: Limits | None = None,
+        headers: Mapping[str, str] | None = None,
         middlewares: Sequence[aiohttp.ClientMiddlewareType] | None = None,
         allow_plain_http: bool,
         hooks: Hooks | None = None,
@@ -103,6 +105,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         options = Options(
             timeout=Timeout() if timeout is None else Timeout.of(timeout),
             retry=_given("retry", Retry, retry),
+            headers={} if headers is None else check_headers(headers),
         )
         transport = Transport(
             base_url,

@@ -775,6 +775,10 @@ async def test_bad_headers(headers: Any, opened: Opened) -> None:
         client.with_options(headers=headers)
     assert caught.value.argument == "headers"
     assert "planted-secret" not in str(caught.value)
+    with pytest.raises(InvalidArgument) as caught:
+        await opened("leia", headers=headers)
+    assert caught.value.argument == "headers"
+    assert "planted-secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

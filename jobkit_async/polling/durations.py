@@ -100,15 +100,21 @@ class _Kind:
         if found and self.moment - self.taken_at > self.lull:
             self.stride = max(1.0, 0.5 * self.stride)
         self._take(_thinned(found) if len(found) > FEW else found)
-        if len(self.lives) <= MEMORY:
-            return
-        spanned = self.lives[-1].over_at - self.lives[0].over_at
+        if len(self.lives) > MEMORY:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Thin out what was remembered of late if it is much; else forget the oldest."""
         typical = sorted(life.lasted for life in self.lives)[len(self.lives) // 2]
-        if spanned < SPAN * typical:
-            lives, self.lives = self.lives, deque()
+        latest = max(life.over_at for life in self.lives)
+        late = [life for life in self.lives if life.over_at > latest - SPAN * typical]
+        if len(late) > MEMORY / 2:
+            self.lives = deque(
+                life for life in self.lives if life.over_at <= latest - SPAN * typical
+            )
             self.stride *= 2.0
-            self.lull = 4.0 * SPAN * typical / MEMORY
-            self._take(lives)
+            self.lull = 8.0 * SPAN * typical / MEMORY
+            self._take(late)
         while len(self.lives) > MEMORY:
             self.since = max(self.since, self.lives.popleft().over_at)
 

@@ -17,10 +17,6 @@ BATCH: Final = 1 << 21
 """Bytes that are handed to a thread at a time: a thread costs more than writing a small chunk."""
 
 
-PIECE: Final = 1 << 17
-"""Bytes that the system is given at a time: it looks long for the memory that more of them take."""
-
-
 class PartFile:
     """A new file beside its target; use it with ``async with``, after which it is closed, and gone.
 
@@ -45,7 +41,7 @@ class PartFile:
         self._other = memoryview(bytearray(BATCH))
         self._size = 0
         self._anew = False
-        self._writing: asyncio.Future[None] | None = None
+        self._writing: asyncio.Future[int] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,11 +108,7 @@ class PartFile:
         if self._size:
             batch, self._size = self._batch[: self._size], 0
             self._batch, self._other = self._other, self._batch
-            self._writing = asyncio.ensure_future(anyio.to_thread.run_sync(self._put, batch))
-
-    def _put(self, batch: memoryview) -> None:
-        for start in range(0, len(batch), PIECE):
-            self._file.write(batch[start : start + PIECE])
+            self._writing = asyncio.ensure_future(anyio.to_thread.run_sync(self._file.write, batch))
 
     async def _written(self) -> None:
         """Wait for the thread, and raise what it has met with."""

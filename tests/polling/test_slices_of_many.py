@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jobkit_async import as_completed, wait_all
+from jobkit_async import as_completed, wait_all, waiting
 from jobkit_async.errors import ClientClosed
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.tracker import Tracker

@@ -30,9 +30,10 @@ from jobkit_async import (
     RequestEvent,
     RequestTimeout,
     WrongEventLoop,
+    wait_all,
 )
 from jobkit_async.services.bsubio.models import CreateJobRequest
-from jobkit_async.testing import FakeBsubio
+from jobkit_async.testing import FakeBsubio, FakeLeia
 
 pytestmark = pytest.mark.looptime
 
@@ -333,6 +334,38 @@ async def test_a_view_shares_all_but_its_options(serve: Any, connect: Connect) -
     await view.aclose()
     with pytest.raises(ClientClosed):
         await client.jobs.list_jobs()
+
+
+async def test_headers_of_a_client_go_with_waits_and_log_ins_too(connect: Connect) -> None:
+    sent: list[tuple[str, str | None, str | None]] = []
+
+    async def note(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        headers = request.headers
+        sent.append((request.url.path, headers.get("X-Trace"), headers.get("X-View")))
+        return await handler(request)
+
+    async with FakeLeia() as server:
+        client = await connect(
+            "leia",
+            server.base_url,
+            token=None,
+            api_key=server.api_key,
+            headers={"X-Trace": "1"},
+            middlewares=[note],
+        )
+        model = server.add_model("invoices", b"weights")
+        view = client.with_options(headers={"X-View": "2"})
+        jobs = [
+            await view.models.admin_apply_model_async(model.application_id, model.id, [document])
+            for document in ("a", "b", "c")
+        ]
+        await wait_all(jobs)
+    assert len(sent) == sum(server.requests.values())
+    assert sent[0] == ("/leia/1.0.0/login", "1", None)
+    assert {trace for _, trace, _ in sent} == {"1"}
+    assert [view for _, _, view in sent].count("2") == len(jobs)
 
 
 async def test_a_header_of_a_view_wins_over_ours(serve: Any, connect: Connect) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobkit_async.auth import basic
@@ -40,6 +40,7 @@ class VidispineClient(ServiceClient[VidispineJob, models.JobType]):
             one attempt, 30 by default, and for a transfer, between two signs of life.
         retry: How often a call that may be repeated is, and after what pauses.
         limits: How many requests at once, and a second; how much of an answer is held in memory.
+        headers: Further headers of every request, also of log-ins and status requests.
         middlewares: aiohttp middlewares of your own around every request; they come within those
             of your session. One that sends a request again has to know which can be.
         allow_plain_http: Whether credentials may travel over plain http to other machines.
@@ -67,6 +68,7 @@ class VidispineClient(ServiceClient[VidispineJob, models.JobType]):
         timeout: float | Timeout | None = None,
         retry: Retry | None = None,
         limits: Limits | None = None,
+        headers: Mapping[str, str] | None = None,
         middlewares: Sequence[aiohttp.ClientMiddlewareType] | None = None,
         allow_plain_http: bool = False,
         hooks: Hooks | None = None,
@@ -80,6 +82,7 @@ class VidispineClient(ServiceClient[VidispineJob, models.JobType]):
             timeout=timeout,
             retry=retry,
             limits=limits,
+            headers=headers,
             middlewares=middlewares,
             allow_plain_http=allow_plain_http,
             hooks=hooks,
