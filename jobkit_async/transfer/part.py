@@ -13,8 +13,13 @@ import anyio.to_thread
 
 __all__ = ["PartFile"]
 
-BATCH: Final = 1 << 21
+BATCH: Final = 1 << 22
 """Bytes that are handed to a thread at a time: a thread costs more than writing a small chunk."""
+PIECE: Final = 1 << 17
+"""Bytes that small chunks are put together to. Larger ones reach the system as they are: to put all
+of them together would cost more than the thread, and so would one write of a whole batch."""
+SMALLEST: Final = 1 << 12
+"""Bytes that a chunk counts for at least: very small ones take more memory than they hold."""
 
 
 class PartFile:
@@ -34,14 +39,12 @@ class PartFile:
         self._path = target.with_name(f".{uuid4().hex}.part")
         # Opened, closed and removed here, not in threads: a cancelled task leaves its thread
         # alone with what it does, and a file opened there would stay behind.
-        self._file = self._path.open("wb")
-        # Used again and again: fresh memory costs more than copying. They never change their size,
-        # as a thread may hold on to what it has written until it has something else to do.
-        self._batch = memoryview(bytearray(BATCH))
-        self._other = memoryview(bytearray(BATCH))
+        self._file = self._path.open("wb", buffering=PIECE)
+        self._batch: list[bytes] = []
+        self._in_thread: list[bytes] = []
         self._size = 0
         self._anew = False
-        self._writing: asyncio.Future[int] | None = None
+        self._writing: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,14 +73,10 @@ class PartFile:
         """
         if self._anew:
             await self._begin_anew()
-        left = memoryview(chunk)
-        while left:
-            part = left[: BATCH - self._size]
-            self._batch[self._size : self._size + len(part)] = part
-            self._size += len(part)
-            left = left[len(part) :]
-            if self._size == BATCH:
-                await self._flush()
+        self._batch.append(chunk)
+        self._size += max(len(chunk), SMALLEST)
+        if self._size >= BATCH:
+            await self._flush()
 
     def restart(self) -> None:
         """Drop all that was written, soon."""
@@ -99,20 +98,22 @@ class PartFile:
     async def _begin_anew(self) -> None:
         await self._written()
         self._anew = False
+        self._batch.clear()
         self._size = 0
         self._file.seek(0)
         self._file.truncate()
 
     async def _flush(self) -> None:
         await self._written()
-        if self._size:
-            batch, self._size = self._batch[: self._size], 0
-            self._batch, self._other = self._other, self._batch
-            self._writing = asyncio.ensure_future(anyio.to_thread.run_sync(self._file.write, batch))
+        if self._batch:
+            self._in_thread, self._batch, self._size = self._batch, [], 0
+            write = anyio.to_thread.run_sync(self._file.writelines, self._in_thread)
+            self._writing = asyncio.ensure_future(write)
 
     async def _written(self) -> None:
         """Wait for the thread, and raise what it has met with."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
             writing, self._writing = self._writing, None
+            self._in_thread.clear()  # a thread holds on to it until it has something else to do
             writing.result()

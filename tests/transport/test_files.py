@@ -220,7 +220,7 @@ async def test_a_bomb_is_saved_in_constant_memory(fetch: Any, tmp_path: Path) ->
     tracemalloc.start()
     try:
         path = await download.save(tmp_path)
-        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        assert tracemalloc.get_traced_memory()[1] < 12 << 20
     finally:
         tracemalloc.stop()
     assert path.stat().st_size == 64 << 20
@@ -311,10 +311,25 @@ async def test_a_thread_that_holds_on_to_what_it_has_written(
         return await run_sync(function, *arguments)
 
     monkeypatch.setattr(part.anyio.to_thread, "run_sync", holding)
-    data = os.urandom(3 * part.BATCH + 17)
+    data = os.urandom(5 * part.BATCH + 17)
     _, download = await fetch(serve.http(200, data))
     assert (await download.save(tmp_path / "file")).read_bytes() == data
     assert len(held) >= 4
+    assert not any(held)
+
+
+async def test_very_small_chunks_take_no_more_memory(tmp_path: Path) -> None:
+    chunks = [b"ab", b"cde"] * 100_000
+    tracemalloc.start()
+    try:
+        async with part.PartFile(tmp_path / "file") as file:
+            for chunk in chunks:
+                await file.write(bytes(bytearray(chunk)))  # each one of its own
+            await file.finish()
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "file").read_bytes() == b"".join(chunks)
 
 
 async def test_a_full_disk(fetch: Any, serve: Any, tmp_path: Path) -> None:
@@ -349,9 +364,9 @@ async def test_a_disk_without_any_room(
     client, download = await fetch(serve.http(200, bytes(size)))
     opened: list[Any] = []
 
-    def open_full(path: Path, mode: str) -> Any:
+    def open_full(path: Path, mode: str, buffering: int) -> Any:
         path.touch()
-        opened.append(io.BufferedWriter(Full()))
+        opened.append(io.BufferedWriter(Full(), buffering))
         return opened[-1]
 
     monkeypatch.setattr(Path, "open", open_full)
