@@ -54,7 +54,7 @@ MOST_GROWTH: Final = 32.0
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this benchmark."""
     parser.add_argument("--mib", type=int, default=1024, help="size of the file in MiB")
-    parser.add_argument("--runs", type=int, default=5, help="how often each case is run")
+    parser.add_argument("--runs", type=int, default=9, help="how often each case is run")
     parser.add_argument("--folder", type=Path, help="where files are put; a temporary one")
 
 

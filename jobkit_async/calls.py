@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
 
 from jobkit_async.options import Timeout
 
@@ -54,12 +54,70 @@ class CallTime:
 
 
 class _Call:
-    """One stretch of waiting for a server, by one task."""
+    """One stretch of waiting for a server, by one task.
 
-    def __init__(self, task: asyncio.Task[Any]) -> None:
+    Args:
+        calls: Those under way, itself among them while it lasts.
+        stalled: Seconds until it has stalled if nothing moves, or None if it may take for ever.
+        error: Makes what is raised in it when it has stalled.
+    """
+
+    __slots__ = ("_calls", "_cancelling", "_error", "_raises", "_stalled", "_timer", "task")
+
+    def __init__(
+        self,
+        calls: set[_Call],
+        stalled: Callable[[], float | None] | None,
+        error: Callable[[], Exception],
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - calls are made by tasks
         self.task = task
-        self.cancelling = task.cancelling()
-        self.error: Callable[[], Exception] | None = None
+        self._cancelling = task.cancelling()
+        self._calls = calls
+        self._stalled = stalled
+        self._error = error
+        self._raises: Callable[[], Exception] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        if self._stalled is not None:
+            self._watch_for(self._stalled() or 0.0)
+        self._calls.add(self)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._calls.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        # Ours, unless somebody else has cancelled the task in the meantime as well. What was
+        # cancelled before it called us cleans up after itself, and is to see our errors.
+        if (
+            self._raises is not None
+            and isinstance(exc, asyncio.CancelledError)
+            and self.task.uncancel() <= self._cancelling
+        ):
+            raise self._raises() from None
+
+    def cancel(self, error: Callable[[], Exception]) -> None:
+        """End it; what is raised in it is made by ``error``."""
+        if self._raises is None:
+            self._raises = error
+            self.task.cancel()
+
+    def _watch_for(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        left = self._stalled() if self._stalled is not None else None
+        if left:
+            self._watch_for(left)
+        else:
+            self.cancel(self._error)
 
 
 class Calls:
@@ -71,57 +129,22 @@ class Calls:
     def __len__(self) -> int:
         return len(self._calls)
 
-    @contextmanager
     def under_way(
         self,
         stalled: Callable[[], float | None] | None = None,
         error: Callable[[], Exception] = TimeoutError,
-    ) -> Generator[None]:
-        """A stretch of waiting, which :meth:`end` can end.
+    ) -> AbstractContextManager[None]:
+        """A stretch of waiting, which :meth:`end` can end; to be used with ``with`` at once.
 
         Args:
             stalled: Seconds until the stretch has stalled if nothing moves; asked again then,
                 None or 0 meaning that it has. Not given, it may take for ever.
             error: Makes what is raised in it when it has stalled.
         """
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - calls are made by tasks
-        call = _Call(task)
-        loop = asyncio.get_running_loop()
-        timer: asyncio.TimerHandle | None = None
-
-        def watch() -> None:
-            nonlocal timer
-            left = stalled() if stalled is not None else None
-            if left:
-                timer = loop.call_later(left, watch)
-            else:
-                self._cancel(call, error)
-
-        if stalled is not None:
-            timer = loop.call_later(stalled() or 0.0, watch)
-        self._calls.add(call)
-        try:
-            yield
-        except asyncio.CancelledError:
-            # Ours, unless somebody else has cancelled the task in the meantime as well. What was
-            # cancelled before it called us cleans up after itself, and is to see our errors.
-            if call.error is not None and task.uncancel() <= call.cancelling:
-                raise call.error() from None
-            raise
-        finally:
-            self._calls.discard(call)
-            if timer is not None:
-                timer.cancel()
+        return _Call(self._calls, stalled, error)
 
     def end(self, error: Callable[[], Exception]) -> None:
         """End all stretches of waiting but the caller's own; ``error`` makes what they raise."""
         for call in list(self._calls):
             if call.task is not asyncio.current_task():
-                self._cancel(call, error)
-
-    @staticmethod
-    def _cancel(call: _Call, error: Callable[[], Exception]) -> None:
-        if call.error is None:
-            call.error = error
-            call.task.cancel()
+                call.cancel(error)

@@ -34,8 +34,6 @@ IDLE: Final = 60.0
 """Seconds after which an unread download gives its connection back."""
 READ_LIMIT: Final = 256 << 20
 """The most bytes that are read into memory, unless said otherwise."""
-BREATH: Final = 1 << 20
-"""Bytes after which the event loop gets its turn: unpacking can give more without a pause."""
 HEADWAY: Final = 1 << 20
 """Bytes after which a transfer that broke off counts as one that goes well again."""
 
@@ -274,9 +272,9 @@ class Download:
         if self._state != "open":
             raise self._lost(f"the download is {self._state}")
         self._in_use = True
+        loop = asyncio.get_running_loop()
         try:
             chunks = self._stream.chunks()
-            breath = self._done + BREATH
             while True:
                 self._busy()
                 try:
@@ -295,16 +293,13 @@ class Download:
                 if most is not None and self._done > most:
                     raise self._lost(f"there is more of it than {most} bytes")
                 if not ours:
-                    self._rest()
+                    self._idle_since = loop.time()
                 yield chunk
                 del chunk  # so that its memory serves for the next one
                 if self._state != "open":
                     raise self._lost(f"the download was {self._state} while it was read")
                 if progress is not None:
                     progress(self._done, self.size)
-                if self._done >= breath:
-                    breath = self._done + BREATH
-                    await asyncio.sleep(0)
             if progress is not None and not self._done:
                 progress(0, self.size)
             self._end("read")
@@ -388,9 +383,6 @@ class Download:
 
     def _busy(self) -> None:
         self._idle_since = None
-
-    def _rest(self) -> None:
-        self._idle_since = asyncio.get_running_loop().time()
 
     def _look(self) -> None:
         """Close what has been idle for too long.

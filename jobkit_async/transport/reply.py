@@ -17,6 +17,8 @@ __all__ = ["CHUNK", "Reply"]
 
 CHUNK: Final = 1 << 18
 """The most bytes of a body that are taken at once, however many have been unpacked."""
+BREATH: Final = 1 << 20
+"""Bytes that were there already, or unpacked from what was, before the event loop gets a turn."""
 WATCH: Final = 1.0
 """Seconds between two looks at a connection on which nothing comes."""
 
@@ -67,12 +69,19 @@ class Reply:
         content = self._response.content
         if self._watch is None:
             self._watch = asyncio.get_running_loop().call_later(WATCH, self._look, True)
+        unbroken = 0
         while True:
             chunk: bytes | BaseException
+            if unbroken >= BREATH:
+                unbroken = 0
+                await asyncio.sleep(0)
             try:
-                with self._calls.under_way():
-                    self._waiting = True
-                    chunk = await content.read(CHUNK)
+                chunk = content.read_nowait(CHUNK)
+                if not chunk:
+                    unbroken = 0
+                    with self._calls.under_way():
+                        self._waiting = True
+                        chunk = await content.read(CHUNK)
             except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
                 chunk = error
             self._waiting = False
@@ -82,6 +91,7 @@ class Reply:
             if not chunk:
                 break
             self.exchange.received += len(chunk)
+            unbroken += len(chunk)
             yield chunk
             del chunk  # its memory serves for the next one, which is a third faster
 

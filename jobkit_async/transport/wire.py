@@ -42,8 +42,6 @@ from jobkit_async.transport.reply import Reply
 __all__ = ["REFUSAL", "Transport"]
 
 
-BREATH: Final = 1 << 20
-"""Bytes of a body that are taken in before the event loop gets its turn."""
 REFUSAL: Final = 1 << 16
 """Bytes of a refusal that are read; only its beginning is ever shown."""
 
@@ -201,12 +199,9 @@ class Transport:
     @staticmethod
     async def _read(request: Request, reply: Reply, body: io.BytesIO) -> None:
         """Take an answer in."""
-        size, breath = 0, BREATH
+        size = 0
         async for chunk in reply.chunks():
             size += body.write(chunk)
-            if size >= breath:
-                breath = size + BREATH
-                await asyncio.sleep(0)  # chunks that are there already come without a pause
             if not 200 <= reply.status < 300 and size > REFUSAL:
                 break
             if size > request.limit:

@@ -8,10 +8,10 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 
-from jobkit_async.transport.reply import CHUNK, Reply
-from jobkit_async.transport.wire import BREATH
+from jobkit_async.transport.reply import BREATH, CHUNK, Reply
 
 Connect = Callable[..., Awaitable[Any]]
 
@@ -50,6 +50,7 @@ async def test_others_get_their_turn_where_all_of_a_body_is_there(
     serve: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = json.dumps({"success": True, "data": {"jobs": [], "total": 0}, "rows": ROWS}).encode()
+    pieces = [text[start : start + CHUNK] for start in range(0, len(text), CHUNK)]
     turns, before, after = 0, 0, 0
 
     async def count() -> None:
@@ -58,14 +59,18 @@ async def test_others_get_their_turn_where_all_of_a_body_is_there(
             turns += 1
             await asyncio.sleep(0)
 
-    async def chunks(self: Reply) -> AsyncIterator[bytes]:
-        nonlocal before, after
-        before = turns
-        for start in range(0, len(text), CHUNK):
-            yield text[start : start + CHUNK]
-        after = turns
+    def read_nowait(self: aiohttp.StreamReader, n: int = -1) -> bytes:
+        nonlocal before
+        before = before or turns
+        return pieces.pop(0) if pieces else b""
 
-    monkeypatch.setattr(Reply, "chunks", chunks)
+    async def read(self: aiohttp.StreamReader, n: int = -1) -> bytes:
+        nonlocal after
+        after = turns
+        return b""
+
+    monkeypatch.setattr(aiohttp.StreamReader, "read_nowait", read_nowait)
+    monkeypatch.setattr(aiohttp.StreamReader, "read", read)
     client = await connect("bsubio", (await serve(serve.json({}))).url)
     counting = asyncio.create_task(count())
     assert (await client.jobs.list_jobs()).total == 0
