@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -55,6 +56,12 @@ def check(request: Request, answer: Answer) -> None:
         DecodeError: It was cut off.
         OutcomeUnknown: It was cut off, and must not be asked for again.
     """
+    _check_whole(request, answer)
+    if request.row.returns.envelope and codec.pluck(answer.body, at=("success",)) is False:
+        raise _failure(request, answer)
+
+
+def _check_whole(request: Request, answer: Answer) -> None:
     if not 200 <= answer.status < 300:
         raise refusal(request, answer)
     if answer.cut is not None and request.once:
@@ -72,8 +79,6 @@ def check(request: Request, answer: Answer) -> None:
         )
         error.cut = True
         raise error
-    if request.row.returns.envelope and codec.pluck(answer.body, at=("success",)) is False:
-        raise _failure(request, answer)
 
 
 def read(request: Request, answer: Answer) -> Any:
@@ -86,14 +91,17 @@ def read(request: Request, answer: Answer) -> Any:
     row, result = request.row, request.row.returns
     if result.empty_on is not None and result.empty_on == answer.status:
         return ([], 0) if result.kind is ResultKind.JOBS else []
-    check(request, answer)
+    _check_whole(request, answer)
     operation = row.name
     if result.kind is ResultKind.TEXT:
         return _text(answer)
     if result.kind is ResultKind.NONE:
+        check(request, answer)
         return None
     try:
         document = codec.parse(answer.body, operation=operation)
+        if result.envelope and isinstance(document, dict) and document.get("success") is False:
+            raise _failure(request, answer)
         if result.total is not None and _is_bare(document, result.at, result.total):
             return [], _total(request, answer, document)
         type_ = list[result.type] if result.kind is ResultKind.JOBS else result.type  # type: ignore[name-defined]  # a model class, known at run time only
@@ -217,6 +225,7 @@ def _said(document: Any) -> str:
     return ""
 
 
+@lru_cache(maxsize=16)  # many answers come within one second, and say so
 def http_date(text: str | None) -> float | None:
     """A date header as a Unix time, or None where it is missing or no date."""
     if not text:

@@ -20,6 +20,10 @@ __all__ = ["Auth", "LoginAuth", "StaticAuth", "basic", "bearer", "one_of", "secr
 class Auth(Protocol):
     """What the client asks of its credentials."""
 
+    def at_hand(self) -> Mapping[str, str] | None:
+        """The headers to send; None if a log-in is due."""
+        ...
+
     async def headers(self) -> Mapping[str, str]:
         """The headers to send, after a log-in if one is due."""
         ...
@@ -51,6 +55,9 @@ class StaticAuth:
 
     def __repr__(self) -> str:
         return f"<StaticAuth by {next(iter(self._headers))}>"
+
+    def at_hand(self) -> Mapping[str, str]:
+        return self._headers
 
     async def headers(self) -> Mapping[str, str]:
         return self._headers
@@ -88,6 +95,12 @@ class LoginAuth:
     def __repr__(self) -> str:
         return f"<LoginAuth by {self._name}, {'logged in' if self._token else 'logged out'}>"
 
+    def at_hand(self) -> Mapping[str, str] | None:
+        return None if self._token is None else self._with(self._token)
+
+    def _with(self, token: str) -> Mapping[str, str]:
+        return Hidden({self._name: self._prefix + token})
+
     async def headers(self) -> Mapping[str, str]:
         while self._token is None:
             if self._login is None:
@@ -112,7 +125,7 @@ class LoginAuth:
                 # All that wait for the log-in get the same: each is to have an error of its own.
                 forget_frames(failed)
                 raise copy(failed) from failed.__cause__
-        return Hidden({self._name: self._prefix + self._token})
+        return self._with(self._token)
 
     async def _once(self) -> None:
         token = await self._log_in()

@@ -206,10 +206,11 @@ class Caller:
         while True:
             number += 1
             headers: Mapping[str, str] = {}
-            told = attrs.evolve(request, attempt=number, reporter=reporter)
+            secrets: tuple[str, ...] = ()
             if self.auth is not None:
                 headers = await self._credentials(row, self.auth, time)
-                told = attrs.evolve(told, secrets=(*request.secrets, *self.auth.secrets()))
+                secrets = self.auth.secrets()
+            told = request.attempted(number, reporter, secrets)
             try:
                 result = await attempt(told, {**self.options.headers, **headers}, time)
             except Unauthorized as error:
@@ -243,6 +244,9 @@ class Caller:
 
     async def _credentials(self, row: Endpoint, auth: Auth, time: CallTime) -> Mapping[str, str]:
         """The headers to send, after a log-in if one is due."""
+        headers = auth.at_hand()
+        if headers is not None:
+            return headers
         with self.transport.calls.under_way(time.left, lambda: _over(row, time, None)):
             return await auth.headers()
 

@@ -71,12 +71,22 @@ class Pool:
         Returns:
             What gives the place back; called again, it does nothing.
         """
+        leave = self.enter_now(lane)
+        if leave is None:
+            await self._wait(lane)
+            leave = self._leaver(lane)
+        return leave
+
+    def enter_now(self, lane: Lane) -> Callable[[], None] | None:
+        """The same where nobody has to wait; None if there is no turn to be had at once."""
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
-        if self._whose() is None and self._may(lane) and now >= self._next:
-            self._take(lane, now)
-        else:
-            await self._wait(lane)
+        if now < self._next or not self._may(lane) or self._whose() is not None:
+            return None
+        self._take(lane, now)
+        return self._leaver(lane)
+
+    def _leaver(self, lane: Lane) -> Callable[[], None]:
         held = True
 
         def leave() -> None:
@@ -147,6 +157,8 @@ class Pool:
 
     def _whose(self) -> Lane | None:
         """The lane whose first is next, among those that can go."""
+        if not any(self._waiting.values()):
+            return None
         able = [lane for lane in Lane if self._waiting[lane] and self._may(lane)]
         if len(able) > 1 and Lane.LOGIN not in able and self._row >= PATIENCE:
             return Lane.POLLS

@@ -358,6 +358,8 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
 
     async def _call(self, row: Endpoint, *arguments: Any) -> Any:
         """Carry an operation out; for handles and generated classes."""
+        if row.changes is None:
+            return await self._caller.value(row, *arguments)
         with self._changing(row, arguments):
             return await self._caller.value(row, *arguments)
 

@@ -64,6 +64,15 @@ class Reply:
         """Headers of the answer; names compare without case."""
         return self._response.headers
 
+    def at_once(self) -> bytes | None:
+        """All of the body, if it came with the headers; None if it did not, or is broken."""
+        content = self._response.content
+        if not content.is_eof() or content.exception() is not None:
+            return None
+        body = content.read_nowait()
+        self.exchange.received += len(body)
+        return body
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, decompressed, in chunks as they come, of :data:`CHUNK` bytes at the most."""
         content = self._response.content

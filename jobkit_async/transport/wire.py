@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -176,6 +176,13 @@ class Transport:
             AnswerTooLarge: The body exceeds the request's limit.
         """
         reply = await self.stream(request, headers, time=time, lane=lane)
+        whole = reply.at_once()
+        if whole is not None:
+            try:
+                _check_size(request, reply, len(whole))
+            finally:
+                reply.close()
+            return Answer(reply.status, reply.headers, whole)
         # An upload has no time for all of it, but the answer to it has.
         bound = None
         if isinstance(request.body, UploadBody):
@@ -204,13 +211,7 @@ class Transport:
             size += body.write(chunk)
             if not 200 <= reply.status < 300 and size > REFUSAL:
                 break
-            if size > request.limit:
-                with reply.exchange.failing():
-                    raise AnswerTooLarge(
-                        f"it is larger than {request.limit >> 20} MiB",
-                        operation=request.operation,
-                        status=reply.status,
-                    )
+            _check_size(request, reply, size)
 
     async def stream(
         self, request: Request, headers: Mapping[str, str], *, time: CallTime, lane: Lane
@@ -248,19 +249,9 @@ class Transport:
     async def _turn(self, request: Request, time: CallTime, lane: Lane) -> Callable[[], None]:
         """Wait for the request's turn; what ends it is returned."""
         self.check()
-        patience = time.timeout.call
-
-        def starved() -> RequestTimeout:
-            time.end()  # nothing more to try: the pool would not move for another try either
-            return RequestTimeout(
-                f"{request.operation}: it was not sent: the requests under way (there are "
-                f"{self.pool.used}, unread downloads among them) left no room for it "
-                f"within {patience:g} s",
-                operation=request.operation,
-            )
-
-        with time.stopped(), self.calls.under_way(self.pool.patience(lane, patience), starved):
-            leave = await self.pool.enter(lane)
+        leave = self.pool.enter_now(lane)
+        if leave is None:
+            leave = await self._wait_for_turn(request, time, lane)
         try:
             if request.once:
                 # Let the loop take note of idle connections that the server has closed: what is
@@ -274,6 +265,23 @@ class Transport:
             leave()
             raise
         return leave
+
+    async def _wait_for_turn(
+        self, request: Request, time: CallTime, lane: Lane
+    ) -> Callable[[], None]:
+        patience = time.timeout.call
+
+        def starved() -> RequestTimeout:
+            time.end()  # nothing more to try: the pool would not move for another try either
+            return RequestTimeout(
+                f"{request.operation}: it was not sent: the requests under way (there are "
+                f"{self.pool.used}, unread downloads among them) left no room for it "
+                f"within {patience:g} s",
+                operation=request.operation,
+            )
+
+        with time.stopped(), self.calls.under_way(self.pool.patience(lane, patience), starved):
+            return await self.pool.enter(lane)
 
     async def _ask(
         self,
@@ -308,13 +316,9 @@ class Transport:
                     allow_redirects=False,
                     raise_for_status=False,
                     auto_decompress=True,
-                    timeout=aiohttp.ClientTimeout(
-                        total=total,
-                        connect=connect,
-                        sock_connect=connect,
-                        # Begins when the system has taken an upload, not when it has left.
-                        sock_read=None if upload else min(timeout.read, total or timeout.read),
-                        ceil_threshold=math.inf,
+                    # The last begins when the system has taken an upload, not when it has left.
+                    timeout=_times(
+                        total, connect, None if upload else min(timeout.read, total or math.inf)
                     ),
                     **self._identified(
                         session,
@@ -363,6 +367,27 @@ class Transport:
                 f"{request.operation}: the client was closed during the call"
             ) from behind(error)
         translate(request, error, host=urlsplit(self.base_url).netloc, answered=answered)
+
+
+def _check_size(request: Request, reply: Reply, size: int) -> None:
+    if size > request.limit and 200 <= reply.status < 300:
+        with reply.exchange.failing():
+            raise AnswerTooLarge(
+                f"it is larger than {request.limit >> 20} MiB",
+                operation=request.operation,
+                status=reply.status,
+            )
+
+
+@lru_cache(maxsize=32)
+def _times(total: float | None, connect: float, read: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=total,
+        connect=connect,
+        sock_connect=connect,
+        sock_read=read,
+        ceil_threshold=math.inf,
+    )
 
 
 def _narrowed(limits: Limits, session: aiohttp.ClientSession | None) -> Limits:

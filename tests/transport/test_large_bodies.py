@@ -71,6 +71,7 @@ async def test_others_get_their_turn_where_all_of_a_body_is_there(
 
     monkeypatch.setattr(aiohttp.StreamReader, "read_nowait", read_nowait)
     monkeypatch.setattr(aiohttp.StreamReader, "read", read)
+    monkeypatch.setattr(aiohttp.StreamReader, "is_eof", lambda self: False)
     client = await connect("bsubio", (await serve(serve.json({}))).url)
     counting = asyncio.create_task(count())
     assert (await client.jobs.list_jobs()).total == 0
