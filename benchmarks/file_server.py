@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from aiohttp import web
+
+from benchmarks.served import AppServer
 
 __all__ = ["FileServer"]
 
 
-class FileServer:
+class FileServer(AppServer):
     """Runs the server; use it with ``with``.
 
     Its addresses are those of Leia's models: the contents of any model are the file, and whatever
@@ -25,26 +22,10 @@ class FileServer:
     """
 
     def __init__(self, file: Path) -> None:
-        context = get_context("spawn")
-        self._ours, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, file), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._process.start()
-        self.base_url = f"http://127.0.0.1:{self._ours.recv()}"
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._process.terminate()
-        self._process.join()
+        super().__init__(_app, file)
 
 
-def _serve(pipe: Connection, file: Path) -> None:
+def _app(file: Path) -> web.Application:
     async def give(_: web.Request) -> web.FileResponse:
         return web.FileResponse(file)
 
@@ -66,15 +47,7 @@ def _serve(pipe: Connection, file: Path) -> None:
             status=201,
         )
 
-    async def serve() -> None:
-        app = web.Application()
-        app.router.add_get("/admin/{application}/model/{model}/file_contents", give)
-        app.router.add_post("/admin/{application}/model", take)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        pipe.send(runner.addresses[0][1])
-        await asyncio.Event().wait()
-
-    asyncio.run(serve())
+    app = web.Application()
+    app.router.add_get("/admin/{application}/model/{model}/file_contents", give)
+    app.router.add_post("/admin/{application}/model", take)
+    return app

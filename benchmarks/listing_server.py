@@ -6,17 +6,17 @@ import asyncio
 import gzip
 import json
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
+
+from benchmarks.served import AppServer
 
 __all__ = ["ListingServer"]
 
 
-class ListingServer:
+class ListingServer(AppServer):
     """Runs the server; use it with ``with``.
 
     Args:
@@ -28,28 +28,11 @@ class ListingServer:
         context = get_context("spawn")
         self._ended = context.Value("i", 0)
         self._asked = context.Value("i", 0)
-        self._ours, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, self._ended, self._asked, jobs, size), daemon=True
-        )
+        super().__init__(_app, self._ended, self._asked, jobs, size)
 
-    def __enter__(self) -> Self:
-        self._process.start()
-        self._port: int = self._ours.recv()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._process.terminate()
-        self._process.join()
-
-    def base_url(self, coding: str) -> str:
-        """Where it is; its listing is sent as ``identity`` or as ``gzip``."""
-        return f"http://127.0.0.1:{self._port}/{coding}"
+    def url(self, coding: str) -> str:
+        """A base URL; the listing is sent as ``identity`` or as ``gzip``."""
+        return f"{self.base_url}/{coding}"
 
     def begin(self) -> None:
         """All jobs run, and nobody has asked."""
@@ -65,9 +48,9 @@ class ListingServer:
             await asyncio.sleep(0.01)
 
 
-def _serve(
-    pipe: Connection, ended: Synchronized[int], asked: Synchronized[int], jobs: int, size: int
-) -> None:
+def _app(
+    ended: Synchronized[int], asked: Synchronized[int], jobs: int, size: int
+) -> web.Application:
     bodies: dict[tuple[str, int], bytes] = {}
     for end in (0, 1):
         body = _listing(jobs, size, ended=bool(end))
@@ -82,17 +65,9 @@ def _serve(
             body=bodies[coding, ended.value], content_type="application/json", headers=headers
         )
 
-    async def serve() -> None:
-        app = web.Application()
-        app.router.add_get("/{coding}/jobs/", listing)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        pipe.send(runner.addresses[0][1])
-        await asyncio.Event().wait()
-
-    asyncio.run(serve())
+    app = web.Application()
+    app.router.add_get("/{coding}/jobs/", listing)
+    return app
 
 
 def _listing(jobs: int, size: int, *, ended: bool) -> bytes:

@@ -125,7 +125,7 @@ def _measure(scenario: Scenario, server: ListingServer, coding: str, jobs: int) 
 
     async def measure() -> None:
         polling = Polling(min_interval=0.1, max_interval=0.2)
-        url = server.base_url(coding)
+        url = server.url(coding)
         async with EcotaxaClient(token="t", base_url=url, polling=polling) as client:  # noqa: S106 - any will do
             handles = [client.job(job_id + 1) for job_id in range(jobs)]
             turns.clear()
