@@ -3,21 +3,31 @@
 A benchmark is a module of this package with two functions::
 
     def add_options(parser: argparse.ArgumentParser) -> None: ...
-    def run(options: argparse.Namespace) -> Iterable[Row]: ...
+    def run(options: argparse.Namespace) -> Iterable[Row | Note]: ...
 
-``run`` yields its rows as they come; those of a long run can be read before its end.
+``run`` yields its rows as they come; those of a long run can be read before its end. Notes are on
+what was left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
+from typing import Final
 
-from benchmarks.report import as_json, as_table
+from benchmarks.report import Note, Row, as_json, as_table
 
-NAMES = ("detection", "batching", "memory", "loop", "transfer")
+MODULES: Final = {
+    "detection": "detection",
+    "batching": "batching",
+    "memory": "memory",
+    "loop": "loop",
+    "transfer": "transfer",
+    "import": "importing",
+}
+"""The benchmarks by name, and the modules of this package that they are."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,23 +40,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 once it ran, whether or not the marks are met. What keeps it from running is raised.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What it costs.")
-    parser.add_argument("name", choices=NAMES, help="which benchmark to run")
+    parser.add_argument("name", choices=MODULES, help="which benchmark to run")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, no table")
     given = sys.argv[1:] if arguments is None else arguments
-    name = next((word for word in given if word in NAMES), None)
+    name = next((word for word in given if word in MODULES), None)
     if name is None:
         parser.parse_args(given)  # help, or what is wrong with the command line
         return 1
-    benchmark = import_module(f"benchmarks.{name}")
+    benchmark = import_module(f"benchmarks.{MODULES[name]}")
     parser.description = benchmark.__doc__
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     benchmark.add_options(parser)
     options = parser.parse_args(given)
-    rows = benchmark.run(options)
+    rows = _rows(benchmark.run(options))
     for line in as_json(rows) if options.json else as_table(rows):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
     return 0
+
+
+def _rows(found: Iterable[Row | Note]) -> Iterator[Row]:
+    """The rows alone; notes go to standard error at once."""
+    for each in found:
+        if isinstance(each, Note):
+            sys.stderr.write(f"{each}\n")
+        else:
+            yield each
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
-"""What a benchmark reports, and how that is printed."""
+"""What a benchmark reports, and how that is printed.
+
+A benchmark yields rows, and notes on what it left out, which go to standard error.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import attrs
 
-__all__ = ["Row", "as_json", "as_table", "versions"]
+__all__ = ["Note", "Row", "as_json", "as_table", "row_of", "versions"]
 
 
 @attrs.frozen(kw_only=True)
@@ -25,6 +29,7 @@ class Row:
         unit: Its unit; empty where it has none.
         most: The mark, where the number must not exceed one.
         least: The mark, where the number must reach one.
+        spread: The quartiles of the repeats that the number is the median of.
         note: A remark for people; only the table has it.
     """
 
@@ -34,6 +39,7 @@ class Row:
     unit: str = ""
     most: float | None = None
     least: float | None = None
+    spread: tuple[float, float] | None = None
     note: str = ""
 
     @property
@@ -49,6 +55,50 @@ class Row:
         )
 
 
+@attrs.frozen(kw_only=True)
+class Note:
+    """A remark on something that has no number, as it could not be measured.
+
+    Attributes:
+        case: What it is about.
+        text: The remark.
+    """
+
+    case: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.case}: {self.text}"
+
+
+def row_of(
+    repeats: Sequence[float],
+    case: str,
+    metric: str,
+    unit: str = "",
+    *,
+    most: float | None = None,
+    least: float | None = None,
+    note: str = "",
+) -> Row:
+    """The median of repeats, and their quartiles as the spread; the rest as for :class:`Row`."""
+    value = statistics.median(repeats)
+    spread = (value, value)
+    if len(repeats) > 1:
+        low, _, high = statistics.quantiles(repeats, n=4, method="inclusive")
+        spread = (low, high)
+    return Row(
+        case=case,
+        metric=metric,
+        value=value,
+        unit=unit,
+        most=most,
+        least=least,
+        spread=spread,
+        note=note,
+    )
+
+
 def as_json(rows: Iterable[Row]) -> Iterator[str]:
     """One JSON object a line, as soon as its number is there."""
     for row in rows:
@@ -60,13 +110,15 @@ def as_json(rows: Iterable[Row]) -> Iterator[str]:
         }
         if row.mark is not None:
             line |= {"mark": row.mark, "met": row.met}
+        if row.spread is not None:
+            line["spread"] = [round(bound, 6) for bound in row.spread]
         yield json.dumps(line)
 
 
 def as_table(rows: Iterable[Row]) -> Iterator[str]:
     """The versions, and a table for people once the last number is there."""
     yield versions()
-    cells = [("case", "metric", "value", "unit", "mark", "met", ""), *map(_cells, rows)]
+    cells = [("case", "metric", "value", "spread", "unit", "mark", "met", ""), *map(_cells, rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
         texts = [
@@ -81,7 +133,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     if row.mark is not None:
         mark = f"{'>=' if row.most is None else '<='} {row.mark:g}"
         met = "yes" if row.met else "NO"
-    return row.case, row.metric, f"{row.value:,.3f}", row.unit, mark, met, row.note
+    spread = "" if row.spread is None else " - ".join(f"{bound:,.3f}" for bound in row.spread)
+    return row.case, row.metric, f"{row.value:,.3f}", spread, row.unit, mark, met, row.note
 
 
 def versions() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import random
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.optimum import requests_and_delay
+from benchmarks.report import Row, as_json, row_of
 from benchmarks.workloads import LAWS
 
 ROOT = Path(__file__).parent.parent
@@ -86,6 +88,59 @@ def test_those_that_take_longer(arguments: tuple[str, ...], marked: set[str]) ->
     assert all(row["value"] >= 0.0 for row in rows if row["metric"] in ("R", "D", "score"))
 
 
+def run_without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same where a package is not installed."""
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        f"from benchmarks.__main__ import main; main({[*arguments]!r})"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def installed(*packages: str) -> set[str]:
+    return {name for name in packages if importlib.util.find_spec(name) is not None}
+
+
+@pytest.mark.slow
+def test_import_tells_marks_of_each_client_and_leaves_out_what_is_not_installed() -> None:
+    done = run_without("vidispine", "import", "--repeat", "2", "--json")
+    assert done.returncode == 0
+    notes = done.stderr.splitlines()
+    there = installed("bsubio")
+    assert len(notes) == 2 - len(there)
+    assert notes[-1].startswith("official/vidispine: left out, as vidispine cannot be imported")
+    rows = {(row["case"], row["metric"]): row for row in map(json.loads, done.stdout.splitlines())}
+    clients = {f"client/{name}" for name in ("bsubio", "ecotaxa", "leia", "vidispine")}
+    official = {f"official/{name}{part}" for name in there for part in ("", "/client")}
+    cases = {"jobkit_async", "dependencies", *clients, *official}
+    assert {case for case, _ in rows} == cases
+    marked = {key for key, row in rows.items() if "mark" in row}
+    assert marked == {("jobkit_async", "wall"), *((case, "ratio") for case in clients)}
+    for row in rows.values():
+        low, high = row["spread"]
+        assert 0.0 < low <= row["value"] <= high
+    # Whoever makes a client loads the dependencies, and the package alone loads none of them.
+    assert rows["jobkit_async", "wall"]["value"] < rows["dependencies", "wall"]["value"]
+
+
+def test_a_row_of_repeats_has_their_median_and_quartiles() -> None:
+    row = row_of([5.0, 1.0, 3.0, 2.0, 4.0], "c", "m", "ms", most=2.5)
+    assert (row.value, row.spread, row.met) == (3.0, (2.0, 4.0), False)
+    assert row_of([7.0], "c", "m").spread == (7.0, 7.0)
+    assert [json.loads(line) for line in as_json([row, Row(case="d", metric="m", value=1.0)])] == [
+        {"case": "c", "metric": "m", "value": 3.0, "unit": "ms", "mark": 2.5, "met": False}
+        | {"spread": [2.0, 4.0]},
+        {"case": "d", "metric": "m", "value": 1.0, "unit": ""},
+    ]
+
+
 @pytest.mark.parametrize("name", [*LAWS])
 def test_requests_and_delay_are_those_of_jobs_that_are_drawn(name: str) -> None:
     law, rng = LAWS[name], random.Random(1)
@@ -105,7 +160,7 @@ def test_without_json_there_are_versions_and_a_table() -> None:
     versions, head, *rows = done.stdout.splitlines()
     for name in ("Python", "jobkit_async", "aiohttp", "msgspec", "cores"):
         assert name in versions
-    assert head.split() == ["case", "metric", "value", "unit", "mark", "met"]
+    assert head.split() == ["case", "metric", "value", "spread", "unit", "mark", "met"]
     assert {row.split()[0] for row in rows} == {
         "awaited",
         "gzip",
