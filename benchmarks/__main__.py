@@ -26,6 +26,7 @@ MODULES: Final = {
     "loop": "loop",
     "transfer": "transfer",
     "import": "importing",
+    "call": "call",
 }
 """The benchmarks by name, and the modules of this package that they are."""
 

@@ -130,6 +130,26 @@ def test_import_tells_marks_of_each_client_and_leaves_out_what_is_not_installed(
     assert rows["jobkit_async", "wall"]["value"] < rows["dependencies", "wall"]["value"]
 
 
+@pytest.mark.slow
+def test_call_compares_with_who_is_there() -> None:
+    done = run_without("httpx", "call", "--calls", "64", "--repeat", "1", "--json")
+    assert done.returncode == 0
+    there = installed("bsubio", "vidispine")
+    assert len(done.stderr.splitlines()) == 4 - len(there)
+    rows = {(row["case"], row["metric"]): row for row in map(json.loads, done.stdout.splitlines())}
+    for name in ("bsubio", "vidispine"):
+        for at_once in (1, 64):
+            sides = {"aiohttp", "ours", *({"official"} if name in there else ())}
+            for side in sides:
+                assert rows[f"{name}/{at_once}/{side}", "cpu"]["value"] > 0.0
+                assert rows[f"{name}/{at_once}/{side}", "server"]["value"] > 0.0
+            marked = {key for key, row in rows.items() if "mark" in row}
+            ours = f"{name}/{at_once}/ours"
+            assert {metric for case, metric in marked if case == ours} == {
+                f"by {side}" for side in sides - {"ours"}
+            }
+
+
 def test_a_row_of_repeats_has_their_median_and_quartiles() -> None:
     row = row_of([5.0, 1.0, 3.0, 2.0, 4.0], "c", "m", "ms", most=2.5)
     assert (row.value, row.spread, row.met) == (3.0, (2.0, 4.0), False)
