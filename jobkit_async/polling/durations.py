@@ -151,6 +151,11 @@ class Durations:
         counts = {kind: len(known.lives) for kind, known in self._kinds.items()}
         return f"<Durations of {counts}>"
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no job has ended yet."""
+        return not self._kinds
+
     def ended(self, kind: Any, born: float, lasted: float, now: float) -> None:
         """Take in a job that has ended.
 

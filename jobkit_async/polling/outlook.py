@@ -86,6 +86,11 @@ class Outlook:
     # -- learning
 
     @property
+    def is_blank(self) -> bool:
+        """Whether nothing has been learned yet."""
+        return self.durations.is_empty and self.progress.is_empty
+
+    @property
     def may_fit(self) -> bool:
         """Whether a law may be fitted; each time takes milliseconds."""
         return self.durations.fits_left > 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Collection, Iterable
+from typing import Any, Final, NamedTuple
 
 from jobkit_async.polling.outlook import Outlook
 from jobkit_async.polling.record import Record
@@ -52,21 +52,26 @@ class Pace:
         known = [at for at in (record.seen_at, record.touched_at) if at is not None]
         if not known or record.alive_at is None:
             return self.hurried(now)  # what is not known to be on its way has something to tell
-        return max(self.hurried(now), max(known) + self._gap(record, max(known), 0, awaited))
+        gap = self._gap(record, max(known), 0, self._terms(awaited))
+        return max(self.hurried(now), max(known) + gap)
 
-    def plan(self, now: float, entry: Entry[Any], awaited: int) -> None:
-        """Plan the next look at a job that has just been looked at.
+    def plan(self, now: float, looked_at: Iterable[Entry[Any]], awaited: int) -> None:
+        """Plan the next look at each of some jobs that have just been looked at.
 
         Args:
             now: Loop time.
-            entry: The job, which is still waited for.
+            looked_at: The jobs, which are still waited for.
             awaited: Number of jobs that are waited for in all.
         """
-        gap = self._gap(entry.record, now, entry.looks, awaited)
-        if entry.misses:
-            gap = min(gap, self._grace())
-        gap = max(self._in_phase(gap, awaited), _backoff(max(entry.failures, self._failures)))
-        self._schedule.looked(entry.record.key, now + gap, now)
+        terms = self._terms(awaited)
+        for entry in looked_at:
+            gap = self._gap(entry.record, now, entry.looks, terms)
+            if entry.troubled and entry.misses:
+                gap = min(gap, self._grace())
+            gap = self._in_phase(gap, awaited)
+            if entry.troubled or self._failures:
+                gap = max(gap, _backoff(max(entry.failures, self._failures)))
+            self._schedule.looked(entry.record.key, now + gap, now)
 
     def plan_all(self, now: float, looked_at: Collection[Entry[Any]], awaited: int) -> None:
         """Plan the next look at all jobs, which have just been looked at.
@@ -139,23 +144,31 @@ class Pace:
             spent = cost if sent is None else sent
             self._schedule.close_gate(now + spent / self._polling.max_rps)
 
-    def _gap(self, record: Record[Any], now: float, looks: int, awaited: int) -> float:
-        """Seconds from a look at a job to the next: by the user, else learned, else cold."""
+    def _terms(self, awaited: int) -> _Terms:
+        """What decides the gaps of all jobs that are waited for, now that so many are."""
         shared = self._shared(awaited)
-        if self._polling.policy is None:
-            # Prices a factor of the root of two apart are as good as all prices.
-            level = 2.0 ** (0.5 * round(2.0 * math.log2(shared)))
-            gap = self._outlook.gap(record, now, self._polling.delay_price / level)
+        if self._polling.policy is not None:
+            return _Terms(shared, math.nan)
+        # Prices a factor of the root of two apart are as good as all prices.
+        level = 2.0 ** (0.5 * round(2.0 * math.log2(shared)))
+        return _Terms(shared, self._polling.delay_price / level)
+
+    def _gap(self, record: Record[Any], now: float, looks: int, terms: _Terms) -> float:
+        """Seconds from a look at a job to the next: by the user, else learned, else cold."""
+        age = max(0.0, now - _born(record, now))
+        if self._polling.policy is not None:
+            return self._schedule.gap(Waited(age=age, looks=looks, shared=terms.shared))
+        if not self._outlook.is_blank:
+            gap = self._outlook.gap(record, now, terms.price)
             if gap is not None:
                 return self._schedule.jittered(gap, LEARNED_JITTER)
-        age = max(0.0, now - _born(record, now))
-        return self._schedule.gap(Waited(age=age, looks=looks, shared=shared))
+        return self._schedule.cold_gap(age, terms.shared)
 
     def _gap_of_all(self, looked_at: Collection[Entry[Any]], now: float, awaited: int) -> float:
         """The same where one look serves all."""
         if len(looked_at) == 1:
             (entry,) = looked_at
-            return self._gap(entry.record, now, entry.looks, awaited)
+            return self._gap(entry.record, now, entry.looks, self._terms(awaited))
         if self._polling.policy is None:
             records = [entry.record for entry in looked_at]
             price = self._polling.delay_price * self._cost
@@ -174,6 +187,13 @@ class Pace:
         """Number of jobs that share the price of one request."""
         count = max(1.0, float(awaited))
         return max(1.0, count / self._cost if self._batch is None else min(count, self._batch))
+
+
+class _Terms(NamedTuple):
+    """What decides the gaps of many jobs: how many share a request, and what a look is worth."""
+
+    shared: float
+    price: float
 
 
 def _born(record: Record[Any], now: float) -> float:

@@ -42,6 +42,11 @@ class Progress:
     def __repr__(self) -> str:
         return f"<Progress of {len(self._factors)} kinds>"
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no job has ended yet whose progress was seen."""
+        return not self._factors
+
     def ended(self, kind: Any, ran: float, progress: float | None, left: float) -> None:
         """Take in a job that has ended.
 

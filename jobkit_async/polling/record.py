@@ -157,6 +157,18 @@ class Record(Generic[DataT]):
             self._snapshot = _Snapshot(sighting.data, datetime.now(UTC), full=True)
         return sighting
 
+    def seen_again(self, asked_at: float) -> bool:
+        """Take in that a job on its way was seen just as before; whether that can be all."""
+        if (
+            self._change is not _UNCHANGED
+            or self.alive_at is None
+            or self.seen_at is None
+            or asked_at < self.seen_at
+        ):
+            return False
+        self.seen_at = self.alive_at = asked_at
+        return True
+
     def _note_start(self, sighting: Sighting[DataT], asked_at: float) -> None:
         """A job that was pending and now runs has begun between the two looks."""
         before = self.newest

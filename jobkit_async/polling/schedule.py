@@ -153,12 +153,14 @@ class Polling:
     def gap(self, waited: Waited) -> float:
         """Seconds from a look to the next, within the two intervals."""
         if self.policy is None:
-            # One look more, where looks up to age t number sqrt(2 t / price).
-            price = self.delay_price / waited.shared
-            gap = math.sqrt(2.0 * price * waited.age) + 0.5 * price
-        else:
-            gap = float(self.policy(waited))
-        return self.within(gap)
+            return self.cold_gap(waited.age, waited.shared)
+        return self.within(float(self.policy(waited)))
+
+    def cold_gap(self, age: float, shared: float) -> float:
+        """The same by the library's own rule, as long as nothing is known of how long jobs last."""
+        # One look more, where looks up to age t number sqrt(2 t / price).
+        price = self.delay_price / shared
+        return self.within(math.sqrt(2.0 * price * age) + 0.5 * price)
 
     def within(self, gap: float) -> float:
         """A gap, moved between the two intervals."""
@@ -221,6 +223,10 @@ class Schedule:
         """Seconds from a look to the next by the policy, or the cold rule, with jitter."""
         return self.jittered(self._polling.gap(waited), JITTER)
 
+    def cold_gap(self, age: float, shared: float) -> float:
+        """The same by the cold rule."""
+        return self.jittered(self._polling.cold_gap(age, shared), JITTER)
+
     def jittered(self, gap: float, share: float) -> float:
         """A gap that varies by a share to either side, within the two intervals."""
         return self._polling.within(gap * self.phase(share))
@@ -248,8 +254,10 @@ class Schedule:
             at: Loop time of the next look.
             since: Loop time of this one.
         """
-        if self._jobs[key].due is NOT_DUE:
-            self._plan(key, at, since)
+        job = self._jobs[key]
+        if job.due is NOT_DUE:
+            plan = job.due = (at, key, since)
+            heapq.heappush(self._heap, plan)
 
     def looked_at_all(self, at: float) -> None:
         """Plan the next look at all jobs, which one request answers for."""

@@ -354,10 +354,13 @@ class Tracker(Generic[DataT]):
         """Take a look in, and have those jobs read on their own for which it takes that."""
         now = loop.time()  # the same for all, which by it are known to have been seen together
         ended: list[Key] = []
+        quick = self._report is None
         async with aclosing(in_slices(observed.seen.items())) as slices:
             async for piece in slices:
                 for key, sighting in piece:
                     entry = self._entries.get(key) if key in asks else None
+                    if entry is not None and quick and entry.same_again(sighting, asked_at):
+                        continue
                     if entry is None or (sighting.lacks_data and key in self._reads):
                         continue  # its snapshot is on the way, and must not count as out of date
                     if self._intake.saw(entry, sighting, asked_at, now):
@@ -450,17 +453,15 @@ class Tracker(Generic[DataT]):
     def _looked(self, entries: Collection[Entry[DataT]], asked_at: float) -> None:
         """These jobs were looked at, and those are told who wait for one look only."""
         for entry in entries:
-            entry.looks += 1
-            for watch in entry.watches:
-                if watch.once_after is not None and watch.once_after <= asked_at:
-                    self._end(watch, entry.timeout())
+            for watch in entry.looked(asked_at):
+                self._end(watch, entry.timeout())
 
     def _plan(self, entries: Collection[Entry[DataT]], now: float) -> None:
         """Plan the next looks at jobs that have just been looked at."""
         self._outlook.allow_fit()
-        for entry in entries:
-            if self._awaits(entry):
-                self._pace.plan(now, entry, len(self._entries))
+        known = self._entries
+        left = [entry for entry in entries if known.get(entry.record.key) is entry]
+        self._pace.plan(now, left, len(known))
 
     def _awaits(self, entry: Entry[DataT]) -> bool:
         return self._entries.get(entry.record.key) is entry

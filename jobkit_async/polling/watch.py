@@ -186,6 +186,35 @@ class Entry(Generic[DataT]):
         """Whether nobody waits for the job any more."""
         return not self._waiting
 
+    def same_again(self, sighting: Sighting[DataT], asked_at: float) -> bool:
+        """Take in that nothing has changed, if that is all there is to it; most looks are such."""
+        record, waiting = self.record, self._waiting
+        if (
+            sighting is not record.newest
+            or sighting.created_at is not None  # the service's clock may have become known
+            or self._trouble is not _NO_TROUBLE
+            or not isinstance(waiting, Watch)
+            or waiting.on_update is not None
+        ):
+            return False
+        alive_at = record.alive_at
+        if not record.seen_again(asked_at):
+            return False
+        self.was_alive_at = alive_at
+        return True
+
+    def looked(self, asked_at: float) -> tuple[Watch[DataT], ...]:
+        """Note a look that left at this time; returns those who waited for no more than that."""
+        self.looks += 1
+        waiting = self._waiting
+        if isinstance(waiting, Watch) and waiting.once_after is None:
+            return ()
+        return tuple(
+            watch
+            for watch in self.watches
+            if watch.once_after is not None and watch.once_after <= asked_at
+        )
+
     @property
     def in_haste(self) -> bool:
         """Whether somebody waits for no more than one look."""

@@ -73,11 +73,15 @@ def sight(job: Job) -> Sighting[Job]:
     )
 
 
-def _sight_word(word: str) -> Sighting[Job]:
+def _made_of(word: str) -> Sighting[Job]:
     """What a status alone shows."""
     state = STATES.get(word, JobState.UNKNOWN)
     needs = Need.START if state is JobState.NEEDS_INPUT else None
     return Sighting(state=state, raw_status=word, needs=needs, final=state.ended)
+
+
+_KNOWN: Final[Mapping[str, Sighting[Job]]] = {word: _made_of(word) for word in STATES}
+"""The same for all jobs of one status, by which the tracker sees that nothing has changed."""
 
 
 class LeiaSource:
@@ -294,7 +298,7 @@ class LeiaSource:
         for key in keys:
             word = words.get(key)
             if isinstance(word, str):
-                look.seen[key] = _sight_word(word)
+                look.seen[key] = _KNOWN.get(word) or _made_of(word)
                 self._records(key).scope_sure = True
             else:
                 look.missing.append(key)
