@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Mapping
-from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -15,6 +14,7 @@ import attrs
 from jobkit_async import codec
 from jobkit_async.endpoint import ResultKind
 from jobkit_async.errors import ApiError, DecodeError, OutcomeUnknown, api_error
+from jobkit_async.model import aware
 from jobkit_async.redact import excerpt, redact
 from jobkit_async.request import Request
 
@@ -233,7 +233,7 @@ def http_date(text: str | None) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
         # A date of HTTP is in UTC also where it does not say so, as C's asctime() does not.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return aware(moment).timestamp()
     except (ValueError, OverflowError):
         return None
 

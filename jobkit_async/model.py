@@ -14,12 +14,13 @@ empty, and a date without an offset is taken as UTC.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final, Literal
 
 import attrs
 
-__all__ = ["UNSET", "Unset", "camel", "wire", "wire_name"]
+__all__ = ["UNSET", "Unset", "aware", "camel", "wire", "wire_name"]
 
 _WIRE = "jobkit_async.wire"
 
@@ -61,3 +62,8 @@ def camel(_: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[A
 def _camel(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(word.capitalize() for word in tail)
+
+
+def aware(date: datetime) -> datetime:
+    """A date with a time zone: UTC, where it tells none."""
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import reduce
 from operator import or_
 from types import UnionType
@@ -16,7 +16,7 @@ from cattrs.errors import AttributeValidationNote, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
 
-from jobkit_async.model import Unset, wire_name
+from jobkit_async.model import Unset, aware, wire_name
 
 __all__ = ["locate", "structure_loosely", "structure_strictly"]
 
@@ -40,7 +40,7 @@ def _date(value: Any, _: Any) -> datetime:
         date = datetime.fromisoformat(value)
     except ValueError:  # whose text shows the value, be it a megabyte or a credential
         raise ValueError("it is no date") from None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
+    return aware(date)
 
 
 def _number(value: Any, _: Any) -> float:

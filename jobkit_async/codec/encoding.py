@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 import attrs
@@ -13,7 +13,7 @@ import msgspec
 from jobkit_async.checks import check_text
 from jobkit_async.codec.converters import locate, structure_strictly
 from jobkit_async.errors import InvalidArgument
-from jobkit_async.model import UNSET, wire_name
+from jobkit_async.model import UNSET, aware, wire_name
 
 __all__ = ["encode", "secrets_of"]
 
@@ -74,7 +74,7 @@ def _plain(value: object, place: str) -> Any:
             raise InvalidArgument(place, f"JSON cannot express {value}")
         return value
     if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+        return aware(value).isoformat()
     if attrs.has(type(value)):
         return {
             wire_name(field): _plain(member, f"{place}.{field.name}")

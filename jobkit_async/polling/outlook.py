@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial, wraps
 from itertools import islice
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
+from jobkit_async.model import aware
 from jobkit_async.polling.durations import Durations, Life
 from jobkit_async.polling.inspection import Grid
 from jobkit_async.polling.progress import Progress
@@ -288,12 +289,8 @@ def _between(start: datetime | None, end: datetime | None) -> float | None:
     """Seconds from one time of the service's clock to another; None where they make no sense."""
     if start is None or end is None:
         return None
-    seconds = (_aware(end) - _aware(start)).total_seconds()
+    seconds = (aware(end) - aware(start)).total_seconds()
     return seconds if 0.0 < seconds < LONGEST else None
-
-
-def _aware(date: datetime) -> datetime:
-    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
 
 
 def _cold(age: float, delay: float) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import attrs
 
 from jobkit_async.hooks import Reporter
+from jobkit_async.model import aware
 from jobkit_async.polling.record import Record
 from jobkit_async.polling.source import Key, Sighting
 from jobkit_async.polling.watch import Entry, Verdict, VerdictKind
@@ -139,5 +140,5 @@ def _unix(date: datetime | None) -> float | None:
     """A date of the service's as a Unix time; None for none, and for one that was not set."""
     if date is None:
         return None
-    seconds = (date.replace(tzinfo=UTC) if date.tzinfo is None else date).timestamp()
+    seconds = aware(date).timestamp()
     return seconds if seconds > 0.0 else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import attrs
@@ -19,6 +19,7 @@ import attrs
 from jobkit_async import codec
 from jobkit_async.caller import Caller
 from jobkit_async.errors import DecodeError
+from jobkit_async.model import aware
 from jobkit_async.polling.endings import Vouching
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out
 from jobkit_async.services.bsubio import endpoints
@@ -112,7 +113,7 @@ class _Page:
         """The oldest ending in it, if it shows the newest endings first; None otherwise."""
         ends = [row.finished_at for row in self.rows]
         # One without an offset compares with no other, and is UTC, as it is for the models.
-        dates = [end if end.tzinfo else end.replace(tzinfo=UTC) for end in ends if end is not None]
+        dates = [aware(end) for end in ends if end is not None]
         if len(dates) < len(ends) or dates != sorted(dates, reverse=True):
             return None
         return dates[-1] if dates else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from typing import Final
 
@@ -14,6 +14,7 @@ import attrs
 from jobkit_async import codec
 from jobkit_async.caller import Caller
 from jobkit_async.errors import AnswerTooLarge, DecodeError, RequestTimeout, ServerError
+from jobkit_async.model import aware
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting
 from jobkit_async.services.ecotaxa import endpoints
 from jobkit_async.services.ecotaxa.models import DBJobState as S
@@ -73,20 +74,20 @@ def _sight(row: _Row | JobModel, data: JobModel | None) -> Sighting[JobModel]:
         progress=None if percent is None else min(max(percent / 100.0, 0.0), 1.0),
         message=row.progress_msg,
         kind=row.type,
-        created_at=_aware(row.creation_date),
-        ended_at=_aware(row.updated_on) if state.ended else None,
+        created_at=_date(row.creation_date),
+        ended_at=_date(row.updated_on) if state.ended else None,
         needs=Need.ANSWER if state is JobState.NEEDS_INPUT else None,
         question=data.question if data is not None and state is JobState.NEEDS_INPUT else None,
         reason=reason,
-        mark=_aware(row.updated_on),
+        mark=_date(row.updated_on),
         final=state is JobState.SUCCEEDED,  # an error can be restarted
         cancels=state is JobState.FAILED and row.progress_msg == KILLED,
         data=data,
     )
 
 
-def _aware(date: datetime | None) -> datetime | None:
-    return date.replace(tzinfo=UTC) if date is not None and date.tzinfo is None else date
+def _date(date: datetime | None) -> datetime | None:
+    return None if date is None else aware(date)
 
 
 class EcotaxaSource:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import attrs
 from aiohttp import web
 
 from jobkit_async.fakes.server import Refusal
+from jobkit_async.model import aware
 
 __all__ = [
     "MODEL_QUERY",
@@ -83,7 +84,7 @@ def date_from(text: str | None) -> datetime | None:
         date = datetime.fromisoformat(text)
     except ValueError:
         raise Refusal(400, f"{text!r} is no date") from None
-    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+    return aware(date)
 
 
 def flag_from(given: object) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
 from jobkit_async.fakes.server import Handler, Refusal
+from jobkit_async.model import aware
 from jobkit_async.services.vidispine.models import Priority
 
 __all__ = [
@@ -157,4 +158,4 @@ def _moment(request: web.Request, name: str) -> datetime | None:
         date = datetime.fromisoformat(given)
     except ValueError:
         raise invalid(name, f"{given!r} is no ISO 8601 timestamp") from None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
+    return aware(date)
