@@ -27,6 +27,7 @@ MODULES: Final = {
     "transfer": "transfer",
     "import": "importing",
     "call": "call",
+    "decode": "decode",
 }
 """The benchmarks by name, and the modules of this package that they are."""
 

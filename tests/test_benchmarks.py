@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import math
@@ -12,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.decoders import Want, decoder
+from benchmarks.listings import SERVICES, job_id
 from benchmarks.optimum import requests_and_delay
 from benchmarks.report import Row, as_json, row_of
 from benchmarks.workloads import LAWS
+from jobkit_async.states import JobState
 
 ROOT = Path(__file__).parent.parent
 MEMORY = ("memory", "--jobs", "200", "--finished", "2000")
@@ -148,6 +152,43 @@ def test_call_compares_with_who_is_there() -> None:
             assert {metric for case, metric in marked if case == ours} == {
                 f"by {side}" for side in sides - {"ours"}
             }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lacking", ["bsubio", "pydantic"])
+def test_decode_compares_with_the_official_models_that_are_there(lacking: str) -> None:
+    done = run_without(lacking, "decode", "--jobs", "120", "--repeat", "2", "--json")
+    assert done.returncode == 0
+    needs = {"bsubio": "bsubio", "ecotaxa": "pydantic", "leia": "pydantic"}
+    needs["vidispine"] = "vidispine"
+    there = installed(*needs.values()) - {lacking}
+    left_out = {name for name, package in needs.items() if package not in there}
+    notes = done.stderr.splitlines()
+    assert {note.split(":")[0] for note in notes} == {f"official/{name}" for name in left_out}
+    rows = {(row["case"], row["metric"]): row for row in map(json.loads, done.stdout.splitlines())}
+    cases = {f"{want}/{name}" for want in ("full", "polling") for name in needs}
+    assert {case for case, _ in rows} == cases
+    for case in cases:
+        assert {(case, name) for name in ("ours", "ours, cpu", "json", "msgspec")} <= {*rows}
+    compared = {case for case in cases if case.split("/")[1] not in left_out}
+    assert {case for case, metric in rows if metric == "official"} == compared
+    assert {key for key, row in rows.items() if "mark" in row} == {(c, "ratio") for c in compared}
+    assert all(row["value"] > 0.0 for row in rows.values())
+
+
+@pytest.mark.parametrize("kind", ["mixed", "alive"])
+@pytest.mark.parametrize("contender", ["ours", "json"])
+@pytest.mark.parametrize("service", [*SERVICES])
+def test_listings_are_what_the_services_own_code_reads(
+    service: str, contender: str, kind: str
+) -> None:
+    want: Want = "full" if kind == "mixed" else "polling"
+    with asyncio.Runner() as runner:
+        found = decoder(contender, service, want, 30, runner.get_loop())()
+    assert len(found) == 30
+    if contender == "ours" and kind == "alive":
+        assert set(found) == {job_id(service, index) for index in range(30)}
+        assert {sighting.state for sighting in found.values()} == {JobState.RUNNING}
 
 
 def test_a_row_of_repeats_has_their_median_and_quartiles() -> None:
