@@ -31,8 +31,9 @@ from benchmarks.workloads import LAWS
 from jobkit_async import LeiaClient, Polling
 from jobkit_async.testing import FakeLeia, Plan
 
-__all__ = ["add_options", "run"]
+__all__ = ["QUICK", "add_options", "run"]
 
+QUICK: Final = ("--jobs", "1", "100", "--least", "500")
 BATCH: Final = 100
 LAW: Final = LAWS["A"]
 PRICES: Final = (20.0, 5.0, 2.0, 0.8, 0.3, 0.12, 0.05, 0.02, 0.008, 0.003)

@@ -43,8 +43,9 @@ from jobkit_async.service import ServiceClient
 from jobkit_async.services.vidispine.models import SimpleMetadataType
 from jobkit_async.testing import FakeVidispine, Plan
 
-__all__ = ["add_options", "run"]
+__all__ = ["QUICK", "add_options", "run"]
 
+QUICK: Final = ("--workloads", "A", "D", "--sets", "5")
 REQUESTS: Final = (5, 10, 20)
 SHIFT: Final = 5.0
 

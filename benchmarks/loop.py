@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
@@ -32,7 +31,7 @@ import attrs
 
 from benchmarks.listing_server import ListingServer
 from benchmarks.memory_source import MemoryClient, MemorySource
-from benchmarks.report import Row
+from benchmarks.report import Row, row_of
 from benchmarks.slices import Slices, new_loop
 from jobkit_async.errors import ClientClosed
 from jobkit_async.polling.schedule import Polling
@@ -42,8 +41,9 @@ from jobkit_async.services.ecotaxa.job import EcotaxaJob
 from jobkit_async.services.ecotaxa.models import JobModel
 from jobkit_async.waiting import wait_all
 
-__all__ = ["add_options", "run"]
+__all__ = ["QUICK", "add_options", "run"]
 
+QUICK: Final = ("--jobs", "1000", "--bytes", "2500000", "--repeat", "2")
 MARK: Final = 20.0
 """The longest slice of our own work, in milliseconds."""
 CHUNK: Final = 100
@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this benchmark."""
     parser.add_argument("--jobs", type=int, default=10_000, help="jobs that are awaited at once")
     parser.add_argument("--bytes", type=int, default=25_000_000, help="size of the listing")
-    parser.add_argument("--runs", type=int, default=5, help="how often each case is run")
+    parser.add_argument("--repeat", type=int, default=5, help="how often each case is run")
 
 
 def run(options: argparse.Namespace) -> Iterator[Row]:
@@ -64,9 +64,9 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
     with ListingServer(options.jobs, options.bytes) as server:
         for case, scenario in SCENARIOS.items():
             coding = "gzip" if case == "gzip" else "identity"
-            runs = [_measure(scenario, server, coding, options.jobs) for _ in range(options.runs)]
+            runs = [_measure(scenario, server, coding, options.jobs) for _ in range(options.repeat)]
             yield from _rows(case, runs)
-    yield from _rows("chunks", [_measure_chunks(options.jobs) for _ in range(options.runs)])
+    yield from _rows("chunks", [_measure_chunks(options.jobs) for _ in range(options.repeat)])
 
 
 @attrs.frozen
@@ -80,8 +80,8 @@ class _Run:
 def _rows(case: str, runs: list[_Run]) -> Iterator[Row]:
     longest = [run.slices.longest("own") for run in runs]
     worst = max(longest, key=lambda each: each.seconds)
-    own = 1000.0 * statistics.median(each.seconds for each in longest)
-    yield Row(case=case, metric="own slice", value=own, unit="ms", most=MARK)
+    own = [1000.0 * each.seconds for each in longest]
+    yield row_of(own, case, "own slice", "ms", most=MARK)
     yield Row(
         case=case,
         metric="own slice, worst",
@@ -97,8 +97,7 @@ def _rows(case: str, runs: list[_Run]) -> Iterator[Row]:
         "turn": lambda run: max(run.turns, default=0.0),
     }
     for metric, number in others.items():
-        value = 1000.0 * statistics.median(map(number, runs))
-        yield Row(case=case, metric=metric, value=value, unit="ms")
+        yield row_of([1000.0 * number(run) for run in runs], case, metric, "ms")
 
 
 # -- one run

@@ -28,7 +28,7 @@ import tracemalloc
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.child import in_child
 from benchmarks.memory_source import MemoryClient, MemorySource
@@ -38,8 +38,9 @@ from jobkit_async.polling.schedule import Polling
 from jobkit_async.services.ecotaxa.source import EcotaxaSource, _skim
 from jobkit_async.waiting import wait_all
 
-__all__ = ["add_options", "run"]
+__all__ = ["QUICK", "add_options", "run"]
 
+QUICK: Final = ("--jobs", "10000", "--finished", "50000")
 MIB = 1 << 20
 WAVE = 5_000
 """Jobs that are under way at once while a million passes through."""

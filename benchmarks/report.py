@@ -11,11 +11,11 @@ import platform
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
-__all__ = ["Note", "Row", "as_json", "as_table", "row_of", "versions"]
+__all__ = ["HEAD", "Note", "Row", "as_json", "as_table", "cells_of", "row_of", "table", "versions"]
 
 
 @attrs.frozen(kw_only=True)
@@ -62,10 +62,12 @@ class Note:
     Attributes:
         case: What it is about.
         text: The remark.
+        fault: Whether a benchmark broke off.
     """
 
     case: str
     text: str
+    fault: bool = False
 
     def __str__(self) -> str:
         return f"{self.case}: {self.text}"
@@ -118,7 +120,12 @@ def as_json(rows: Iterable[Row]) -> Iterator[str]:
 def as_table(rows: Iterable[Row]) -> Iterator[str]:
     """The versions, and a table for people once the last number is there."""
     yield versions()
-    cells = [("case", "metric", "value", "spread", "unit", "mark", "met", ""), *map(_cells, rows)]
+    yield from table(rows)
+
+
+def table(rows: Iterable[Row]) -> Iterator[str]:
+    """A table for people, once the last number is there."""
+    cells = [HEAD, *map(cells_of, rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
         texts = [
@@ -128,7 +135,12 @@ def as_table(rows: Iterable[Row]) -> Iterator[str]:
         yield "  ".join(texts).rstrip()
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+HEAD: Final = ("case", "metric", "value", "spread", "unit", "mark", "met", "")
+"""The heads of a table's columns; the last is for remarks."""
+
+
+def cells_of(row: Row) -> tuple[str, ...]:
+    """What stands in a table about a row, column by column."""
     mark, met = "", ""
     if row.mark is not None:
         mark = f"{'>=' if row.most is None else '<='} {row.mark:g}"

@@ -22,7 +22,6 @@ import argparse
 import asyncio
 import gc
 import resource
-import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -35,12 +34,13 @@ import attrs
 
 from benchmarks.child import in_child
 from benchmarks.file_server import FileServer
-from benchmarks.report import Row
+from benchmarks.report import Row, row_of
 from jobkit_async.services.leia.client import LeiaClient
 from jobkit_async.transfer import CHUNK
 
-__all__ = ["add_options", "run"]
+__all__ = ["QUICK", "add_options", "run"]
 
+QUICK: Final = ("--mib", "64", "--repeat", "2")
 MIB: Final = 1 << 20
 WARM_UP: Final = 4 * MIB
 """Bytes of the transfer that comes first and is not counted."""
@@ -54,7 +54,7 @@ MOST_GROWTH: Final = 32.0
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this benchmark."""
     parser.add_argument("--mib", type=int, default=1024, help="size of the file in MiB")
-    parser.add_argument("--runs", type=int, default=9, help="how often each case is run")
+    parser.add_argument("--repeat", type=int, default=9, help="how often each case is run")
     parser.add_argument("--folder", type=Path, help="where files are put; a temporary one")
 
 
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
             ]
             for case in CASES:
                 runs: dict[str, list[_Run]] = {"aiohttp": [], "ours": []}
-                for turn in range(options.runs):
+                for turn in range(options.repeat):
                     for side in sorted(runs, reverse=turn % 2 > 0):
                         runs[side].append(in_child(measure, case, side, stages))
                 yield from _rows(case, size, runs)
@@ -103,17 +103,12 @@ class _Run:
 
 
 def _rows(case: str, size: int, runs: dict[str, list[_Run]]) -> Iterator[Row]:
-    speeds = {
-        side: size / MIB / statistics.median(one.seconds for one in found)
-        for side, found in runs.items()
-    }
-    for side, speed in speeds.items():
-        yield Row(case=case, metric=side, value=speed, unit="MiB/s")
+    for side, found in runs.items():
+        yield row_of([size / MIB / one.seconds for one in found], case, side, "MiB/s")
     pairs = list(zip(runs["aiohttp"], runs["ours"], strict=True))
-    ratio = statistics.median(theirs.seconds / ours.seconds for theirs, ours in pairs)
-    yield Row(case=case, metric="ratio", value=ratio, least=LEAST_RATIO)
-    ratio = statistics.median(theirs.cpu / ours.cpu for theirs, ours in pairs)
-    yield Row(case=case, metric="cpu ratio", value=ratio)
+    ratios = [theirs.seconds / ours.seconds for theirs, ours in pairs]
+    yield row_of(ratios, case, "ratio", least=LEAST_RATIO)
+    yield row_of([theirs.cpu / ours.cpu for theirs, ours in pairs], case, "cpu ratio")
     for side, found in runs.items():
         ours = side == "ours"
         yield Row(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import importlib
 import importlib.util
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -13,17 +16,19 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import MODULES, everything
+from benchmarks.__main__ import main
 from benchmarks.decoders import Want, decoder
 from benchmarks.listings import SERVICES, job_id
 from benchmarks.optimum import requests_and_delay
-from benchmarks.report import Row, as_json, row_of
+from benchmarks.report import Note, Row, as_json, row_of
 from benchmarks.workloads import LAWS
 from jobkit_async.states import JobState
 
 ROOT = Path(__file__).parent.parent
 MEMORY = ("memory", "--jobs", "200", "--finished", "2000")
-TRANSFER = ("transfer", "--mib", "3", "--runs", "1")
-LOOP = ("loop", "--jobs", "200", "--bytes", "200000", "--runs", "1")
+TRANSFER = ("transfer", "--mib", "3", "--repeat", "1")
+LOOP = ("loop", "--jobs", "200", "--bytes", "200000", "--repeat", "1")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -58,7 +63,7 @@ def test_each_line_of_json_is_one_number(arguments: tuple[str, ...], marked: set
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert len({(row["case"], row["metric"]) for row in rows}) == len(rows)
     for row in rows:
-        assert set(row) in (
+        assert set(row) - {"spread"} in (
             {"case", "metric", "value", "unit"},
             {"case", "metric", "value", "unit", "mark", "met"},
         )
@@ -174,6 +179,60 @@ def test_decode_compares_with_the_official_models_that_are_there(lacking: str) -
     assert {case for case, metric in rows if metric == "official"} == compared
     assert {key for key, row in rows.items() if "mark" in row} == {(c, "ratio") for c in compared}
     assert all(row["value"] > 0.0 for row in rows.values())
+
+
+def test_all_writes_a_page_of_the_marks_and_survives_one_that_breaks_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def in_child(_: object, module: str, *, quick: bool) -> list[Row | Note]:
+        assert quick
+        if module == "memory":
+            raise OSError("no memory")
+        if module == "decode":
+            return [Note(case="official/bsubio", text="left out")]
+        if module == "loop":
+            return [
+                Row(case="awaited", metric="own slice", value=25.0, unit="ms", most=20.0),
+                row_of([3.0, 5.0, 4.0], "awaited", "turn", "ms"),
+            ]
+        return [row_of([0.5, 1.5, 1.0], f"c-{module}", "ratio", least=0.9)]
+
+    monkeypatch.setattr(everything, "in_child", in_child)
+    page = tmp_path / "page.md"
+    assert main(["all", "--quick", "--results", str(page)]) == 1
+    out, err = capsys.readouterr()
+    notes = ["memory: broke off: OSError: no memory", "decode/official/bsubio: left out"]
+    assert err.splitlines() == notes
+    numbers, marks = out.split("\n\n")
+    versions, head, *rows = numbers.splitlines()
+    assert "Python" in versions
+    assert head.split()[0] == "case"
+    assert [row.split()[0] for row in rows if " turn " in row] == ["loop/awaited"]
+    count, _, *marked = marks.splitlines()
+    assert count == "4 of 5 marks are met."
+    assert [row.split()[0].split("/")[0] for row in marked] == [
+        name for name in MODULES if name not in ("memory", "decode")
+    ]
+    text = page.read_text()
+    assert f"{os.cpu_count()} cores" in text
+    assert "4 of 5 marks are met." in text
+    assert "| loop/awaited | own slice | 25.000 |  | ms | <= 20 | NO |  |" in text
+    assert "| import/c-importing | ratio | 1.000 | 0.750 - 1.250 |  | >= 0.9 | yes |  |" in text
+    assert "turn" not in text
+    for note in notes:
+        assert f"- {note}" in text
+    assert main(["all", "--quick", "--json", "--results", str(page)]) == 1
+    cases = [json.loads(line)["case"] for line in capsys.readouterr().out.splitlines()]
+    assert cases.count("loop/awaited") == 2
+
+
+@pytest.mark.parametrize("name", [*MODULES])
+def test_each_benchmark_has_the_options_of_a_quick_run(name: str) -> None:
+    benchmark = importlib.import_module(f"benchmarks.{MODULES[name]}")
+    parser = argparse.ArgumentParser()
+    benchmark.add_options(parser)
+    quick, full = parser.parse_args(benchmark.QUICK), parser.parse_args([])
+    assert vars(quick) != vars(full)
 
 
 @pytest.mark.parametrize("kind", ["mixed", "alive"])
