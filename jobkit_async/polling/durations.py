@@ -10,6 +10,7 @@ against the others, which are then forgotten.
 from __future__ import annotations
 
 import math
+import random
 from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -80,6 +81,9 @@ class _Kind:
         """For how many ends each new life has to stand."""
         self.skipped = 0.0
         """Ends for which no life stands yet."""
+        self.picked: Life | None = None
+        """Which of them is to. By lot, as those of one moment come in the order of their length."""
+        self.rng = random.Random(0)
         self.lull = math.inf
         """Seconds without a new life that show that ends have become rarer."""
         self.taken_at = math.inf
@@ -122,9 +126,11 @@ class _Kind:
         """Remember those of some lives that stand for them all."""
         for life in lives:
             self.skipped += life.weight
+            if self.picked is None or self.rng.random() * self.skipped < life.weight:
+                self.picked = life
             if self.skipped >= self.stride:
-                self.lives.append(attrs.evolve(life, weight=self.skipped))
-                self.skipped = 0.0
+                self.lives.append(attrs.evolve(self.picked, weight=self.skipped))
+                self.picked, self.skipped = None, 0.0
                 self.taken_at = self.moment
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
+from jobkit_async.errors import hint_of
 from jobkit_async.polling.source import Key, Sighting, Source, throttles
 from jobkit_async.polling.turns import SLICE
 
@@ -68,6 +70,11 @@ class Reads(Generic[DataT]):
         self._ends: list[Key] = []
         self._queue: OrderedDict[Key, bool] = OrderedDict()  # and whether it has ended
         self._results: dict[Key, ReadResult[DataT]] = {}
+        self._seen_ended: set[Key] = set()
+        self._passed_over: dict[Key, None] = {}  # by a refusal; they come first the next time
+        self._refused_until = -math.inf
+        self.refusal: Exception | None = None
+        """By what the service last said that it throttles."""
         self._finishing: asyncio.Task[None] | None = None
         self._workers: list[asyncio.Task[None]] = []
         self._handing_over: asyncio.Handle | None = None
@@ -91,6 +98,8 @@ class Reads(Generic[DataT]):
         new = [key for key in keys if key not in self._held]
         self._held.update(new)
         self._ends += new
+        if self._is_refused():
+            return
         if self._ends and (self._finishing is None or self._finishing.done()):
             self._finishing = self._begin(self._finish())
 
@@ -105,19 +114,70 @@ class Reads(Generic[DataT]):
         Returns:
             Number of jobs that were not held already.
         """
+        keys = list(keys)
+        if first:
+            self.hurry(keys)
         new = [key for key in keys if key not in self._held]
         self._enqueue(new, ended=ended, first=first)
         return len(new)
 
-    def drop(self, key: Key) -> None:
-        """Nobody wants to know any more; what is under way goes on."""
-        if self._queue.pop(key, None) is not None:
-            self._held.discard(key)
+    def hurry(self, keys: Iterable[Key]) -> None:
+        """Let jobs that are to be read already come before the others, and not wait for these."""
+        waiting = [key for key in keys if key in self._queue]
+        self._advance(waiting)
+        self._begin_workers(len(waiting), 2 * PARALLEL, most=1)
+
+    def _advance(self, keys: Iterable[Key]) -> None:
+        for key in reversed([*keys]):
+            self._queue.move_to_end(key, last=False)
+
+    def drop(self, key: Key) -> bool:
+        """Nobody wants to know any more; what is under way goes on.
+
+        Returns:
+            Whether it was the last that waited.
+        """
+        self._passed_over.pop(key, None)
+        self._seen_ended.discard(key)
+        if self._queue.pop(key, None) is None:
+            return False
+        self._held.discard(key)
+        return not self._queue
+
+    def saw_end(self, key: Key) -> None:
+        """A job was seen at its end while an older read of it may be under way."""
+        self._seen_ended.add(key)
+
+    def take_end(self, key: Key) -> bool:
+        """Whether that was so; asked once the read is over."""
+        seen = key in self._seen_ended
+        self._seen_ended.discard(key)
+        return seen
 
     def refuse(self, error: Exception) -> None:
-        """The service throttles: what has not begun has this error for its result."""
+        """The service throttles: what has not begun has this error for its result.
+
+        So has all that is asked for as long as the service said that it does not want to be.
+        """
+        if error is not self.refusal:
+            now = asyncio.get_running_loop().time()
+            self.refusal, self._refused_until = error, now + (hint_of(error) or 0.0)
+        self._give_up(error)
+
+    def _is_refused(self) -> bool:
+        """Whether the service still throttles; then all that waits has that for its result."""
+        refused = asyncio.get_running_loop().time() < self._refused_until
+        if refused and self.refusal is not None:
+            self._give_up(self.refusal)
+        return refused
+
+    def _give_up(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
-        self._results.update((key, ReadResult(now, now, error)) for key in self._queue)
+        waiting = [*self._ends, *self._queue]
+        for key in self._queue:
+            self._passed_over.setdefault(key)
+        self._results.update((key, ReadResult(now, now, error)) for key in waiting)
+        self._ends.clear()
         self._queue.clear()
         self._hand_over_soon()
 
@@ -151,13 +211,23 @@ class Reads(Generic[DataT]):
     def _enqueue(self, keys: Collection[Key], *, ended: bool, first: bool) -> None:
         self._held.update(keys)
         self._queue.update(dict.fromkeys(keys, ended))
+        if self._is_refused():
+            return
         if first:
-            for key in keys:
-                self._queue.move_to_end(key, last=False)
+            self._advance(keys)
+        elif self._passed_over:
+            new = {*keys}
+            self._advance(key for key in self._passed_over if key in new)
+        self._begin_workers(len(keys), PARALLEL)
+        if first and not ended:
+            self._begin_workers(len(keys), 2 * PARALLEL, most=1)
+
+    def _begin_workers(self, count: int, limit: int, most: float = math.inf) -> None:
+        """Have so many more at work, within a limit for all; each reads the most so many jobs."""
         # One that is done has left nothing waiting; the others may be busy for long.
         self._workers = [worker for worker in self._workers if not worker.done()]
-        for _ in range(min(len(keys), PARALLEL - len(self._workers))):
-            self._workers.append(self._begin(self._work()))
+        for _ in range(min(count, limit - len(self._workers))):
+            self._workers.append(self._begin(self._work(most)))
 
     async def _finish(self) -> None:
         loop = asyncio.get_running_loop()
@@ -171,7 +241,6 @@ class Reads(Generic[DataT]):
             except BaseException:
                 self._held.difference_update(keys)
                 raise
-            self._enqueue([key for key in keys if key not in found], ended=True, first=True)
             now = loop.time()
             self._results.update(
                 (key, ReadResult(asked_at, now, found[key])) for key in keys if key in found
@@ -180,23 +249,27 @@ class Reads(Generic[DataT]):
                 if isinstance(result, Exception) and throttles(result):
                     self.refuse(result)
                     break
+            self._enqueue([key for key in keys if key not in found], ended=True, first=True)
             self._hand_over_soon()
 
-    async def _work(self) -> None:
+    async def _work(self, most: float) -> None:
         loop = asyncio.get_running_loop()
-        while self._queue:
+        while self._queue and most > 0:
+            most -= 1
             if self._gap and not next(iter(self._queue.values())):
                 at = self._next = max(loop.time(), self._next + self._gap)
                 await asyncio.sleep(at - loop.time())
                 if not self._queue:
                     break
             key, _ = self._queue.popitem(last=False)
+            self._passed_over.pop(key, None)
             asked_at = loop.time()
             try:
                 result: Sighting[DataT] | Exception = await self._source.read(key)
             except Exception as error:  # noqa: BLE001 - its job's affair
                 result = error
                 if throttles(error):
+                    self._passed_over = {key: None, **self._passed_over}
                     self.refuse(error)
             except BaseException:
                 self._held.discard(key)

@@ -157,6 +157,11 @@ class Record(Generic[DataT]):
             self._snapshot = _Snapshot(sighting.data, datetime.now(UTC), full=True)
         return sighting
 
+    def is_news(self, asked_at: float) -> bool:
+        """Whether nothing newer is known than what was asked for at this time of the loop."""
+        newer = (at for at in (self.seen_at, self.touched_at) if at is not None)
+        return all(asked_at >= at for at in newer)
+
     def seen_again(self, asked_at: float) -> bool:
         """Take in that a job on its way was seen just as before; whether that can be all."""
         if (

@@ -107,7 +107,8 @@ class Polling:
         min_interval: The shortest gap between two looks at a job, in seconds.
         max_interval: The longest.
         delay_price: How many seconds of delay one request is worth. Less asks more often.
-        max_rps: The most status requests a second that the client sends; None for no limit.
+        max_rps: The most status requests a second that the client sends; None for no limit. What
+            is read of jobs that have ended is not counted.
         policy: Seconds to the next look, by what is known of a job; between the two intervals
             in any case. None for the library's own.
         rng: Where jitter comes from; a seeded one makes it repeatable.

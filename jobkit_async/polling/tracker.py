@@ -94,6 +94,7 @@ class Tracker(Generic[DataT]):
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
         self._round_trip = 0.0
+        self._looking = False
         self._task: asyncio.Task[None] | None = None
         self._bell: asyncio.Future[None] | None = None
         self._closed = False
@@ -191,7 +192,8 @@ class Tracker(Generic[DataT]):
             if entry.abandoned:
                 del self._entries[watch.record.key]
                 self._others[watch.record.key] = entry.record
-                self._reads.drop(watch.record.key)
+                if self._reads.drop(watch.record.key):
+                    asyncio.get_running_loop().call_soon(self._plan_after_reads)
                 if self._report is not None:
                     self._report.left(watch.record.key)
                 self._schedule.tidy()
@@ -252,6 +254,7 @@ class Tracker(Generic[DataT]):
             while due := self._deadlines.last_looks(soon, lead, SLICE):
                 for watch in due:
                     self._schedule.add(watch.record.key, now)
+                self._reads.hurry([watch.record.key for watch in due])
                 if len(due) == SLICE:
                     await asyncio.sleep(0)
             if not self._entries:
@@ -262,7 +265,12 @@ class Tracker(Generic[DataT]):
             else:
                 due_keys = await self._due(soon)
                 if due_keys != []:  # it may be better to wait for more
-                    await self._look(loop, now, due_keys)
+                    self._looking = True
+                    try:
+                        await self._look(loop, now, due_keys)
+                    finally:
+                        self._looking = False
+                    self._plan_after_reads()
 
     async def _due(self, soon: float) -> list[Key] | None:
         """The jobs to look at together, however many are due; None for all that there are."""
@@ -361,8 +369,11 @@ class Tracker(Generic[DataT]):
                     entry = self._entries.get(key) if key in asks else None
                     if entry is not None and quick and entry.same_again(sighting, asked_at):
                         continue
-                    if entry is None or (sighting.lacks_data and key in self._reads):
+                    if entry is not None and sighting.lacks_data and key in self._reads:
+                        self._reads.saw_end(key)
                         continue  # its snapshot is on the way, and must not count as out of date
+                    if entry is None:
+                        continue
                     if self._intake.saw(entry, sighting, asked_at, now):
                         ended.append(key)
         missing = [key for key in observed.missing if key in asks]
@@ -372,9 +383,11 @@ class Tracker(Generic[DataT]):
             await self._take_failures(loop, dict.fromkeys([*ended, *missing], refusal))
         else:
             self._reads.finish(ended)
-            haste = [key for key in missing if key in self._entries and self._entries[key].in_haste]
+            missing = [key for key in missing if key in self._entries]
+            soon = loop.time() + LAST_LOOK
+            haste = [key for key in missing if self._entries[key].ends_by(soon)]
             reads = self._reads.read(haste, first=True)
-            reads += self._reads.read(key for key in missing if key in self._entries)
+            reads += self._reads.read(missing)
         if observed.failed:
             await self._take_failures(loop, observed.failed)
         failed = len(observed.failed) == len(asks)
@@ -397,7 +410,7 @@ class Tracker(Generic[DataT]):
     ) -> None:
         for error in self._intake.note_failures(failures):
             hint = hint_of(error)
-            if hint is not None:
+            if hint is not None and error is not self._reads.refusal:
                 self._schedule.close_gate(loop.time() + hint)
             if throttles(error):
                 self._reads.refuse(error)
@@ -415,20 +428,40 @@ class Tracker(Generic[DataT]):
                 self._take_results(loop, looked_at, results)
         for entry in looked_at:
             self._looked([entry], results[entry.record.key].asked_at)
+        self._reads.finish(self._ended_since(results))
         rest = [entry for entry in looked_at if self._awaits(entry)]
         self._outlook.allow_fit()
         if self._source.batch is not None:
             self._plan(rest, now)
-        elif self._reads.idle and not self._schedule.has_plan:
-            rest = [entry for key, entry in self._entries.items() if key not in self._reads]
-            self._pace.plan_all(now, rest, len(self._entries))
-        else:
+        elif self._schedule.has_plan:
             self._pace.plan_missed(now, rest)
         self._outlook.allow_fit()
         for entry in rest:
             if entry.in_haste:  # for somebody who came after the read had left
                 self._schedule.add(entry.record.key, now)
+        self._plan_after_reads()
         self._ring()
+
+    def _ended_since(self, results: Mapping[Key, ReadResult[DataT]]) -> list[Key]:
+        """The jobs whose end was seen after the read had left that does not show it."""
+        return [
+            key
+            for key, read in results.items()
+            if self._reads.take_end(key)
+            and key in self._entries
+            and isinstance(read.result, Sighting)
+            and not read.result.state.ended
+        ]
+
+    def _plan_after_reads(self) -> None:
+        """Plan the next look at all jobs where none is, as all of them had to be read."""
+        idle = self._reads.idle and not self._schedule.has_plan and not self._looking
+        if self._source.batch is None and idle and not self._closed:
+            rest = [entry for key, entry in self._entries.items() if key not in self._reads]
+            now = asyncio.get_running_loop().time()
+            self._outlook.allow_fit()
+            self._pace.plan_all(now, rest, len(self._entries))
+            self._ring()
 
     def _take_results(
         self,
@@ -441,6 +474,8 @@ class Tracker(Generic[DataT]):
             read = results[entry.record.key]
             if isinstance(read.result, Sighting):
                 self._intake.saw(entry, read.result, read.asked_at, read.came_at)
+            elif not entry.record.is_news(read.asked_at):
+                pass  # it was seen since, or has been changed from here
             elif isinstance(read.result, NotFound):
                 self._intake.missed(entry, read.came_at)
             else:

@@ -220,6 +220,12 @@ class Entry(Generic[DataT]):
         """Whether somebody waits for no more than one look."""
         return any(watch.once_after is not None for watch in self.watches)
 
+    def ends_by(self, at: float) -> bool:
+        """Whether somebody waits for no more than one look, or no longer than until then."""
+        return self.in_haste or any(
+            watch.ends_at is not None and watch.ends_at <= at for watch in self.watches
+        )
+
     @property
     def seen_at(self) -> float | None:
         """Loop time at which the last sighting's request left; None if there was none."""

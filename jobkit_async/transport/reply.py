@@ -81,10 +81,10 @@ class Reply:
         unbroken = 0
         while True:
             chunk: bytes | BaseException
-            if unbroken >= BREATH:
-                unbroken = 0
-                await asyncio.sleep(0)
             try:
+                if unbroken >= BREATH:
+                    unbroken = 0
+                    await asyncio.sleep(0)
                 chunk = content.read_nowait(CHUNK)
                 if not chunk:
                     unbroken = 0

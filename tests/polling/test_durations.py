@@ -235,3 +235,19 @@ class TestFlow:
         assert durations.grid("a", list) is grid
         self._flow(durations, 100.0, 100.0, now)
         assert durations.grid("a", list) is not grid
+
+    @pytest.mark.parametrize("gap", [2.0, 0.5, 0.1])
+    @pytest.mark.parametrize("lasted", [(10.0, 100.0), (10.0, 11.0, 12.0, 100.0)], ids=len)
+    def test_each_kind_of_end_keeps_its_share(self, lasted: tuple[float, ...], gap: float) -> None:
+        """Those of one look come in the order of their length."""
+        durations, now = Durations(), 1000.0
+        rng = random.Random(3)
+        for _ in range(3000):
+            now += gap
+            for seconds in lasted:
+                watched(durations, seconds * (1.0 + 0.02 * rng.random()), now)
+        known = durations._kinds["a"]
+        known.settle()
+        short = sum(life.weight for life in known.lives if life.lasted < 30.0)
+        share = short / sum(life.weight for life in known.lives)
+        assert share == pytest.approx(1.0 - 1.0 / len(lasted), abs=0.12)

@@ -243,3 +243,161 @@ class TestEnds:
         await asyncio.gather(*(job.wait() for job in jobs))
         assert sum(sizes) == 4000
         assert max(sizes) == SLICE
+
+
+class TestPlans:
+    """One look answers for all jobs: it must always be clear when the next one is."""
+
+    async def test_somebody_leaves_while_the_last_read_waits_for_its_turn(
+        self, memory: Any
+    ) -> None:
+        service = memory(polling=Polling(max_rps=0.1, policy=FixedInterval(GAP)))
+        service.hidden = {"a", "b"}
+        staying = begun(timed(service.runs("a", 50.0).wait()))
+        leaving = begun(service.runs("b", 1e6).wait())
+        await asyncio.sleep(5.0)
+        leaving.cancel()
+        assert (await staying)[1] <= START + 50.0 + 2 * GAP
+
+    async def test_a_missing_job_does_not_set_the_pace_of_all(self, memory: Any) -> None:
+        polling = Polling(policy=FixedInterval(1.0), lost_after=3600.0)
+        service = memory(delay=0.1, polling=polling)
+        lost = begun(service.script("lost", (0.0, None)).wait())
+        waits = [begun(timed(service.runs(f"{n}", 3.0).wait())) for n in range(19)]
+        service.hidden = {"lost", *(f"{n}" for n in range(19))}
+        assert max([(await wait)[1] for wait in waits]) < START + 6.0
+        lost.cancel()
+
+    async def test_a_read_that_comes_back_during_a_look_plans_no_other(self, memory: Any) -> None:
+        service = memory(delay=30.0, polling=Polling(policy=FixedInterval(20.0)))
+        service.hidden, service.slow = {"read"}, {"read": 25.0}
+        waits = [begun(service.runs(key, 1e6).wait()) for key in ("read", "a", "b")]
+        await asyncio.sleep(600.0)
+        gaps = [after - before for before, after in itertools.pairwise(service.times)]
+        assert min(gaps) >= 50.0
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
+
+
+class TestRefusals:
+    """What a service that throttles has asked for is kept to by all that is under way."""
+
+    async def test_nothing_is_finished_after_a_refusal(
+        self, memory: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service = memory(batch=100, full=False)
+        asked: list[float] = []
+
+        async def finish(keys: Any) -> Any:
+            asked.append(now())
+            await asyncio.sleep(20.0)
+            raise api_error(429, operation="o", reason="no", retry_after=60.0)
+
+        monkeypatch.setattr(service, "finish", finish)
+        waits = [begun(service.runs(key, end).wait()) for key, end in (("a", 5.0), ("b", 15.0))]
+        await asyncio.sleep(60.0)
+        assert asked == [START + GAP]  # b was seen to have ended while this was under way
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
+
+    async def test_nor_read_after_a_look_that_was_under_way(self, memory: Any) -> None:
+        service = memory(batch=100, delay=10.0)
+        service.hidden, service.slow = {"a", "b", "c"}, {"a": 14.0}
+        refusal = api_error(429, operation="o", reason="no", retry_after=60.0)
+        waits = [begun(timed(service.script("a", (0.0, refusal)).wait()))]
+        await asyncio.sleep(18.0)
+        waits += [begun(timed(service.runs(key, 1e6).wait())) for key in "bc"]
+        await asyncio.sleep(600.0)
+        assert [at for at, _ in service.reads if START + 24.0 < at < START + 84.0] == []
+        assert {"b", "c"} <= {key for _, key in service.reads}
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
+
+    @BATCHES
+    async def test_those_that_were_passed_over_come_first_the_next_time(
+        self, memory: Any, monkeypatch: pytest.MonkeyPatch, batch: int | None
+    ) -> None:
+        service = memory(batch=batch, delay=0.1)
+        read, asked = service.read, []
+
+        async def limited(key: str) -> Any:  # twenty reads a minute
+            recent = [at for at in asked if at > now() - 60.0]
+            if len(recent) >= 20:
+                left = 60.0 - (now() - recent[0])
+                raise api_error(429, operation="o", reason="no", retry_after=left)
+            asked.append(now())
+            return await read(key)
+
+        monkeypatch.setattr(service, "read", limited)
+        waits = [begun(timed(service.runs(f"{n}", 1e6).wait())) for n in range(100)]
+        service.hidden = {f"{n}" for n in range(100)}
+        await asyncio.sleep(3000.0)
+        assert {key for _, key in service.reads} == service.hidden
+        assert not any(wait.done() for wait in waits)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
+
+
+class TestOldAnswers:
+    """A look may tell more than a read that left before it, and came after it."""
+
+    async def test_an_end_that_was_seen_meanwhile_is_not_forgotten(self, memory: Any) -> None:
+        service = memory(full=False, polling=Polling(policy=FixedInterval(100.0)))
+        service.hidden, service.slow = {"a"}, {"a": 50.0}
+        wait = begun(timed(service.runs("a", 20.0).wait()))
+        others = [begun(service.runs("b", 1e6).wait())]
+        await asyncio.sleep(30.0)
+        service.hidden = set()
+        others.append(begun(service.runs("c", 1e6).wait()))  # whose look shows a's end
+        assert (await wait)[1] == START + 50.0
+        for other in others:
+            other.cancel()
+        await asyncio.wait(others)
+
+    async def test_one_that_is_missing_in_an_old_answer_only_is_not(self, memory: Any) -> None:
+        service = memory(batch=100)
+        service.hidden, service.slow = {"a"}, {"a": 25.0}
+        wait = begun(service.script("a", (0.0, None)).wait())
+        await asyncio.sleep(1.0)
+        service.hidden = set()
+        service.runs("a", 1e6)
+        service._tracker.look_soon("a")
+        await asyncio.sleep(25.0)
+        entry = service._tracker._entries["a"]
+        assert (entry.misses, entry.alive_at) == (0, START + 1.5)
+        wait.cancel()
+        await asyncio.wait([wait])
+
+
+class TestHaste:
+    """Whoever cannot wait for long is not kept waiting by those who can."""
+
+    @BATCHES
+    async def test_one_look_does_not_wait_for_a_queue(self, memory: Any, batch: int | None) -> None:
+        service = memory(batch=batch)
+        service.hidden = {f"{n}" for n in range(400)}
+        service.slow = dict.fromkeys(service.hidden, 2.0)
+        waits = [begun(service.runs(f"{n}", 1e6).wait()) for n in range(400)]
+        await asyncio.sleep(1.0)
+        error, at = await timed(service.handle("399").wait(timeout=0))
+        assert isinstance(error, WaitTimeout)
+        assert at <= START + 5.0
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
+
+    @BATCHES
+    async def test_nor_does_a_last_look(self, memory: Any, batch: int | None) -> None:
+        service = memory(batch=batch)
+        service.hidden = {f"{n}" for n in range(100)}
+        service.slow = dict.fromkeys(service.hidden, 4.0)
+        service.slow["99"] = 0.1
+        waits = [begun(service.runs(f"{n}", 1e6).wait()) for n in range(99)]
+        assert await service.runs("99", 5.0).wait(timeout=20.0)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
