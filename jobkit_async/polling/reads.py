@@ -14,7 +14,7 @@ import attrs
 
 from jobkit_async.errors import hint_of
 from jobkit_async.polling.source import Key, Sighting, Source, throttles
-from jobkit_async.polling.turns import SLICE
+from jobkit_async.polling.turns import SLICE, TICK
 
 __all__ = ["ReadResult", "Reads"]
 
@@ -73,8 +73,7 @@ class Reads(Generic[DataT]):
         self._seen_ended: set[Key] = set()
         self._passed_over: dict[Key, None] = {}  # by a refusal; they come first the next time
         self._refused_until = -math.inf
-        self.refusal: Exception | None = None
-        """By what the service last said that it throttles."""
+        self._refusal: Exception | None = None
         self._finishing: asyncio.Task[None] | None = None
         self._workers: list[asyncio.Task[None]] = []
         self._handing_over: asyncio.Handle | None = None
@@ -159,16 +158,16 @@ class Reads(Generic[DataT]):
 
         So has all that is asked for as long as the service said that it does not want to be.
         """
-        if error is not self.refusal:
+        if error is not self._refusal:
             now = asyncio.get_running_loop().time()
-            self.refusal, self._refused_until = error, now + (hint_of(error) or 0.0)
+            self._refusal, self._refused_until = error, now + (hint_of(error) or 0.0)
         self._give_up(error)
 
     def _is_refused(self) -> bool:
         """Whether the service still throttles; then all that waits has that for its result."""
-        refused = asyncio.get_running_loop().time() < self._refused_until
-        if refused and self.refusal is not None:
-            self._give_up(self.refusal)
+        refused = asyncio.get_running_loop().time() < self._refused_until - TICK
+        if refused and self._refusal is not None:
+            self._give_up(self._refusal)
         return refused
 
     def _give_up(self, error: Exception) -> None:

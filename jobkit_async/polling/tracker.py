@@ -28,7 +28,7 @@ from jobkit_async.polling.record import Record
 from jobkit_async.polling.report import Report
 from jobkit_async.polling.schedule import Polling, Schedule
 from jobkit_async.polling.source import Key, Observed, Sighting, Source, throttles
-from jobkit_async.polling.turns import SLICE, in_slices
+from jobkit_async.polling.turns import SLICE, TICK, in_slices
 from jobkit_async.polling.watch import Entry, Verdict, VerdictKind, Watch
 
 __all__ = ["Tracker"]
@@ -37,8 +37,6 @@ _log = logging.getLogger("jobkit_async.polling")
 
 DataT = TypeVar("DataT")
 
-TICK: Final = 1e-6
-"""Seconds by which a look may come early: timers fire a tick of the loop's clock too soon."""
 LAST_LOOK: Final = 5.0
 """The most seconds before a deadline that the last look leaves."""
 SHORTEST_TRIP: Final = 0.25
@@ -95,6 +93,7 @@ class Tracker(Generic[DataT]):
         self._alarm_at = 0.0
         self._round_trip = 0.0
         self._looking = False
+        self._obeyed: Exception | None = None
         self._task: asyncio.Task[None] | None = None
         self._bell: asyncio.Future[None] | None = None
         self._closed = False
@@ -410,7 +409,8 @@ class Tracker(Generic[DataT]):
     ) -> None:
         for error in self._intake.note_failures(failures):
             hint = hint_of(error)
-            if hint is not None and error is not self._reads.refusal:
+            if hint is not None and error is not self._obeyed:  # once, though many jobs have it
+                self._obeyed = error
                 self._schedule.close_gate(loop.time() + hint)
             if throttles(error):
                 self._reads.refuse(error)

@@ -1,4 +1,4 @@
-"""How long the event loop is kept at one go: work on many jobs is done a slice at a time."""
+"""Turns of the event loop: how long work on many jobs keeps it, and how soon it may come back."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import AsyncGenerator, Iterable
 from itertools import islice
 from typing import Final, TypeVar
 
-__all__ = ["SLICE", "in_slices"]
+__all__ = ["SLICE", "TICK", "in_slices"]
 
 ItemT = TypeVar("ItemT")
 
 SLICE: Final = 128
 """Jobs that are dealt with before the event loop gets its turn."""
+TICK: Final = 1e-5
+"""Seconds by which a look may come early: timers fire a tick of the loop's clock too soon."""
 
 
 async def in_slices(items: Iterable[ItemT]) -> AsyncGenerator[list[ItemT]]:
