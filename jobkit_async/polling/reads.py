@@ -21,7 +21,7 @@ __all__ = ["ReadResult", "Reads"]
 DataT = TypeVar("DataT")
 
 PARALLEL: Final = 8
-"""Reads that are under way at once."""
+"""Reads that are under way at once; as many again may be for those in haste."""
 
 
 @attrs.frozen

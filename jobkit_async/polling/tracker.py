@@ -366,13 +366,11 @@ class Tracker(Generic[DataT]):
             async for piece in slices:
                 for key, sighting in piece:
                     entry = self._entries.get(key) if key in asks else None
-                    if entry is not None and quick and entry.same_again(sighting, asked_at):
+                    if entry is None or (quick and entry.same_again(sighting, asked_at)):
                         continue
-                    if entry is not None and sighting.lacks_data and key in self._reads:
+                    if sighting.lacks_data and key in self._reads:
                         self._reads.saw_end(key)
                         continue  # its snapshot is on the way, and must not count as out of date
-                    if entry is None:
-                        continue
                     if self._intake.saw(entry, sighting, asked_at, now):
                         ended.append(key)
         missing = [key for key in observed.missing if key in asks]
