@@ -36,7 +36,7 @@ KILLED: Final = "Killed"
 """The ``progress_msg`` of a job that was erased before its end."""
 FEW: Final = 20
 """So many jobs are read one by one where the listing fails, which may be for its size."""
-SLICE: Final = 128
+SLICE: Final = 64
 """Jobs that are decoded before the event loop gets its turn."""
 
 
