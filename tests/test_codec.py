@@ -14,11 +14,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import attrs
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 
 from jobkit_async import UNSET, DecodeError, InvalidArgument, codec
-from jobkit_async.codec import decoding
+from jobkit_async.codec import converters, decoding, plain
 from jobkit_async.model import Unset, wire, wire_name
 from jobkit_async.services.bsubio import models as bsubio
 from jobkit_async.services.ecotaxa import models as ecotaxa
@@ -692,3 +693,139 @@ def test_skimming_takes_the_dates_that_reading_takes() -> None:
     ):
         read(bsubio.Job, {"created_at": text})
         assert skim(json.dumps({"id": "a", "at": text}).encode()) is not None
+
+
+# -- the quick ways say what the thorough ones say
+
+
+@attrs.frozen(kw_only=True)
+class Plain:
+    """One field of each kind that is not looked at by cattrs."""
+
+    text: str
+    number: float | None = None
+    flag: bool = True
+    count: int = 3
+    at: datetime | None = None
+    since: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    anything: Any = None
+    many: dict[str, Any] = attrs.field(factory=dict)
+    words: list[str | None] = attrs.field(factory=list)
+    numbers: dict[str, list[int]] | None = None
+
+
+PLAIN: dict[str, list[Any]] = {
+    "text": ["t", None, 3, True, {}],
+    "number": [1, 1.5, None, "1", True, 10**30],
+    "flag": [False, None, 0, "true"],
+    "count": [0, 3, 4.0, 4.5, None, False, "4", 10**30],
+    "at": ["2026-03-01T10:00:05", "2026-03-01T10:00:05.5+02:00", "2026-03-01", None, "soon", 5],
+    "since": ["2026-03-01T10:00:05", "2026-03-01 10:00:05Z", "2026-03-01T10:00", None, 5.5],
+    "anything": [{"a": []}, None, "x"],
+    "many": [{"a": {"b": 1}}, {}, None, [], "x"],
+    "words": [["a", None], [], None, [3], {}],
+    "numbers": [{"a": [1, 2.0]}, {"a": None}, {"a": ["1"]}, None, [], {}],
+}
+
+
+@pytest.mark.parametrize(
+    ("member", "value"), [(name, value) for name, values in PLAIN.items() for value in values]
+)
+def test_what_is_taken_at_once_is_what_cattrs_takes(member: str, value: Any) -> None:
+    assert plain.dates_of(Plain) == ["at", "since"]
+    told = {"text": "t", member: value, "more": 1}
+    try:
+        wanted: Any = converters._slow.structure(told, Plain)
+    except Exception:  # noqa: BLE001
+        with pytest.raises(DecodeError) as caught:
+            codec.structure(told, Plain, operation="op")
+        assert caught.value.path.startswith(f"$.{member}")
+    else:
+        model = codec.structure(told, Plain, operation="op")
+        assert repr(model) == repr(wanted)  # which tells 3 from 3.0, too
+        assert model == wanted
+
+
+def test_what_is_missing_has_its_default_and_each_model_its_own_list() -> None:
+    first, second = (codec.structure({"text": "t"}, Plain, operation="op") for _ in range(2))
+    assert first == second == Plain(text="t")
+    assert first.many is not second.many
+    assert first.words is not second.words
+    with pytest.raises(DecodeError) as caught:
+        codec.structure({}, Plain, operation="op")
+    assert caught.value.path == "$.text"
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        attrs.field(type=str, metadata=wire("reNamed")),
+        attrs.field(type=str, alias="other"),
+        attrs.field(type=str, default="x", init=False),
+        attrs.field(type=str, default=attrs.Factory(lambda self: self.first, takes_self=True)),
+        attrs.field(type=str, validator=attrs.validators.max_len(3)),
+        attrs.field(type=str, converter=str),
+        attrs.field(type=Plain),
+        attrs.field(type=list[datetime]),
+        attrs.field(type=dict[int, str]),
+        attrs.field(type=str | Unset, default=UNSET),
+    ],
+)
+def test_models_with_more_to_them_are_left_to_cattrs(field: Any) -> None:
+    fields = {"first": attrs.field(type=str), "second": field}
+    cls = attrs.make_class("Model", fields, kw_only=True, frozen=True)
+    assert plain.dates_of(cls) is None
+
+
+def test_one_odd_element_does_not_slow_the_others_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Any] = []
+
+    def convert(value: Any, type_: Any) -> Any:
+        taken.append(value)
+        return msgspec.convert(value, type_)
+
+    monkeypatch.setattr(converters, "convert", convert)
+    rows = [{"text": "a"}, {"text": "b", "many": None}, {"text": "c"}]
+    found = codec.structure(rows, list[Plain], operation="op")
+    assert [each.text for each in found] == ["a", "b", "c"]
+    assert found[1].many == {}
+    assert taken == rows
+
+
+awkward = st.recursive(
+    st.none() | st.text(alphabet='[]{}"\\a\n', max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(alphabet='[{"\\', max_size=2), inner, max_size=3)
+    ),
+    max_leaves=20,
+)
+
+
+@given(value=awkward, levels=st.integers(90, 110), objects=st.booleans())
+def test_no_nesting_is_overlooked(value: Any, levels: int, objects: bool) -> None:
+    for level in range(levels):
+        value = {"a]": [value]} if objects and level % 2 else [value, '["']
+    data = json.dumps(value).encode()
+    if decoding._is_too_deep(value):
+        assert decoding._may_be_too_deep(data)
+        with pytest.raises(DecodeError, match="nested"):
+            codec.parse(data, operation="op")
+    else:
+        assert codec.parse(data, operation="op") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "may_be"),
+    [
+        ('{"a": [{"b": "c"}, ""], "d": {}}', False),
+        (r'["say \"[\"", "C:\\", "\\\"", "\n"]', True),
+        (r'["say \"so\"", "C:\\", "\\\"", "\n"]', False),
+        ('["]", "["]', True),
+        (40 * '[{"a":' + "1" + 40 * "}]", False),
+        (101 * "[" + 101 * "]", True),
+    ],
+)
+def test_brackets_alone_tell_what_is_not_too_deep(text: str, may_be: bool) -> None:
+    json.loads(text)
+    assert decoding._may_be_too_deep(text.encode()) == may_be

@@ -62,13 +62,31 @@ def parse(data: bytes, *, operation: str) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         problem = "the answer is empty" if not data.strip() else f"no JSON: {error}"
         raise DecodeError(problem, operation=operation) from error
-    # Hardly any answer has so many brackets that they could be nested too deeply.
-    if data.count(b"[") + data.count(b"{") > DEPTH and _is_too_deep(value):
+    if _may_be_too_deep(data) and _is_too_deep(value):
         raise DecodeError(_TOO_DEEP, operation=operation)
     return value
 
 
 _TOO_DEEP: Final = f"it is nested more than {DEPTH} levels deep"
+
+
+def _may_be_too_deep(data: bytes) -> bool:
+    """Whether valid JSON text may be nested too deeply: by its brackets, which is soon done.
+
+    Where no string has a bracket in it, the quotes that are left go in pairs, and the innermost
+    brackets too, again and again. Where one has, some quote stays, and it may.
+    """
+    brackets = data.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _NO_BRACKETS)
+    brackets = brackets.replace(b'""', b"")
+    for _ in range(DEPTH // 2):  # each time, an object and the list in it may go together
+        size = len(brackets)
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(brackets) == size:
+            break
+    return bool(brackets)
+
+
+_NO_BRACKETS: Final = bytes(sorted({*range(256)} - {*b'[]{}"'}))
 
 
 def _is_too_deep(value: Any) -> bool:
