@@ -6,8 +6,10 @@ the median of the repeats, and what was decoded is thrown away outside of the ti
 
 - ``full/NAME``: into full typed models. Half of the jobs have succeeded, some have failed.
 - ``polling/NAME``: into what polling needs of jobs that run: id, state and progress. It is what the
-  service's source does in a look that awaits them all. In Leia's case these are ten answers
-  with the statuses of the same jobs, and no listing.
+  service's source does in a look that awaits them all, where one in ten has been written to since
+  the look before. In Leia's case these are ten answers with the statuses of the same jobs, and no
+  listing.
+- ``first look/NAME``: the same where none of them has been seen before.
 
 ``ours`` is this library, ``official`` the vendor's models: of the packages bsubio and vidispine,
 and for EcoTaxa and Leia pydantic models with the fields of the generated clients. ``ratio`` is ours
@@ -69,7 +71,7 @@ def run(options: argparse.Namespace) -> Iterator[Row | Note]:
             ]  # it has no such models
         with ExitStack() as stack:
             children = {name: stack.enter_context(child()) for name in contenders}
-            wants: tuple[Want, ...] = ("full", "polling")
+            wants: tuple[Want, ...] = ("full", "polling", "first look")
             for want in wants:
                 runs: dict[str, list[_Run]] = {name: [] for name in contenders}
                 for turn in range(options.repeat):
@@ -93,7 +95,7 @@ def _rows(service: str, want: Want, runs: dict[str, list[_Run]]) -> Iterator[Row
         yield row_of([1000.0 * each.wall for each in found], case, name, "ms")
         yield row_of([1000.0 * each.cpu for each in found], case, f"{name}, cpu", "ms")
     if "official" in runs:
-        most = MOST_FULL[service] if want == "full" else MOST_POLLING
+        most = {"full": MOST_FULL[service], "polling": MOST_POLLING}.get(want)
         pairs = list(zip(runs["ours"], runs["official"], strict=True))
         yield row_of([ours.wall / theirs.wall for ours, theirs in pairs], case, "ratio", most=most)
         yield row_of([ours.cpu / theirs.cpu for ours, theirs in pairs], case, "cpu ratio")

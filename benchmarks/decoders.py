@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from datetime import datetime
 from importlib import import_module
 from types import GenericAlias, SimpleNamespace
@@ -25,6 +25,7 @@ from jobkit_async import codec
 from jobkit_async.answer import Answer
 from jobkit_async.caller import Caller
 from jobkit_async.polling.record import Record
+from jobkit_async.polling.source import Sighting
 from jobkit_async.services.bsubio.models import Job as BsubioJob
 from jobkit_async.services.bsubio.source import BsubioSource
 from jobkit_async.services.ecotaxa.models import JobModel
@@ -39,7 +40,7 @@ from jobkit_async.services.vidispine.source import _Found as VidispineFound
 __all__ = ["CONTENDERS", "PACKAGE_OF", "Decode", "Want", "decoder"]
 
 ResultT = TypeVar("ResultT")
-Want = Literal["full", "polling"]
+Want = Literal["full", "polling", "first look"]
 Decode = Callable[[], Collection[Any]]
 """Gives what it decoded, an element for each job."""
 
@@ -50,6 +51,8 @@ PACKAGE_OF: Final = {
     "vidispine": "vidispine",
 }
 """What the official models need."""
+ALIVE: Final[tuple[listings.Kind, ...]] = ("alive", "later")
+"""What looks see in turn."""
 CHUNK: Final = 100
 """Ids in one of Leia's answers."""
 
@@ -66,9 +69,10 @@ def decoder(
         jobs: How many jobs are listed.
         loop: The event loop for looks.
     """
-    body = listings.body(service, "mixed" if want == "full" else "alive", jobs)
+    kinds = ALIVE if want != "full" else ("mixed",)
+    bodies = [listings.body(service, kind, jobs) for kind in kinds]
     ids = [listings.job_id(service, index) for index in range(jobs)]
-    return CONTENDERS[contender](_Task(service, want, body, ids, loop))
+    return CONTENDERS[contender](_Task(service, want, bodies, ids, loop))
 
 
 @attrs.frozen
@@ -77,9 +81,14 @@ class _Task:
 
     service: str
     want: Want
-    body: bytes
+    bodies: list[bytes]
     ids: list[Any]
     loop: asyncio.AbstractEventLoop
+
+    @property
+    def body(self) -> bytes:
+        """The first of the listings, which others decode each time."""
+        return self.bodies[0]
 
     def run(self, look: Coroutine[Any, Any, ResultT]) -> ResultT:
         # asyncio.Runner.run would set signals, and to do so write the whole result out as text.
@@ -90,7 +99,7 @@ class _Task:
 
 
 def _ours(task: _Task) -> Decode:
-    if task.want == "polling":
+    if task.want != "full":
         return _LOOKS[task.service](task)
     type_, at = _MODELS[task.service]
     return lambda: codec.decode(task.body, type_, at=at, operation="list")
@@ -119,26 +128,39 @@ class _Canned:
         return cast("Caller", self)
 
 
-@attrs.frozen
+@attrs.define
 class _Ask:
-    """Nothing is known of the job, and nobody watches its way."""
+    """What is known of a job, whose way nobody watches."""
 
+    newest: Sighting[Any] | None = None
     seen_at: float | None = None
     alive_at: float | None = None
     detail: bool = False
 
 
-_ASK: Final = _Ask()
+class _Asks(dict[Any, _Ask]):
+    """The jobs that are asked for, of which nothing is known before the first look."""
+
+    def __init__(self, task: _Task) -> None:
+        super().__init__((key, _Ask()) for key in task.ids)
+        self._remembers = task.want == "polling"
+
+    def note(self, seen: Mapping[Any, Sighting[Any]]) -> Mapping[Any, Sighting[Any]]:
+        """Remember what was seen, as a tracker does."""
+        if self._remembers:
+            for key, sighting in seen.items():
+                self[key].newest = sighting
+        return seen
 
 
 def _bsubio_look(task: _Task) -> Decode:
-    source, asks = BsubioSource(_Canned(task.body).as_caller()), dict.fromkeys(task.ids, _ASK)
-    return lambda: task.run(source._page("processing", asks)).jobs
+    source, asks = BsubioSource(_Canned(*task.bodies).as_caller()), _Asks(task)
+    return lambda: asks.note(task.run(source._page("processing", asks)).jobs)
 
 
 def _ecotaxa_look(task: _Task) -> Decode:
-    source, asks = EcotaxaSource(_Canned(task.body).as_caller()), dict.fromkeys(task.ids, _ASK)
-    return lambda: task.run(source.observe(asks)).seen
+    source, asks = EcotaxaSource(_Canned(*task.bodies).as_caller()), _Asks(task)
+    return lambda: asks.note(task.run(source.observe(asks)).seen)
 
 
 def _leia_look(task: _Task) -> Decode:
@@ -146,24 +168,25 @@ def _leia_look(task: _Task) -> Decode:
     records: dict[Any, Record[LeiaJob]] = {key: Record(key) for key in task.ids}
     for record in records.values():
         record.scope, record.scope_sure = "app-1", True
-    call = _Canned(*_leia_answers(task.ids)).as_caller()
-    source = LeiaSource(call, records.__getitem__, guess=_nobody)
-    asks = dict.fromkeys(task.ids, _ASK)
-    return lambda: task.run(source.observe(asks)).seen
+    answers = [body for kind in ALIVE for body in _leia_answers(task.ids, kind)]
+    source = LeiaSource(_Canned(*answers).as_caller(), records.__getitem__, guess=_nobody)
+    asks = _Asks(task)
+    return lambda: asks.note(task.run(source.observe(asks)).seen)
 
 
 async def _nobody() -> str | None:
     return None
 
 
-def _leia_answers(ids: list[Any]) -> list[bytes]:
+def _leia_answers(ids: list[Any], kind: listings.Kind = "alive") -> list[bytes]:
     return [
-        listings.statuses(tuple(ids[start : start + CHUNK])) for start in range(0, len(ids), CHUNK)
+        listings.statuses(tuple(ids[start : start + CHUNK]), kind)
+        for start in range(0, len(ids), CHUNK)
     ]
 
 
 def _vidispine_look(task: _Task) -> Decode:
-    source, wanted = VidispineSource(_Canned(task.body).as_caller()), set(task.ids)
+    source, wanted = VidispineSource(_Canned(*task.bodies).as_caller()), set(task.ids)
 
     def look() -> Collection[Any]:
         found = VidispineFound()
@@ -218,7 +241,7 @@ def _msgspec(task: _Task) -> Decode:
 
 def _floor(parse: Callable[[bytes], Any], task: _Task) -> Decode:
     """Plain parsing of what we take: for Leia's polling, the answers with the statuses."""
-    if task.service == "leia" and task.want == "polling":
+    if task.service == "leia" and task.want != "full":
         bodies = _leia_answers(task.ids)
         return lambda: [key for each in bodies for key in parse(each)]
     places: dict[str, tuple[str, ...]] = {"bsubio": ("data", "jobs"), "vidispine": ("job",)}

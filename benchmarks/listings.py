@@ -1,7 +1,8 @@
 """Listings to decode: jobs with the members and values that the embedded servers send.
 
 They are the same every time. In a ``mixed`` listing half of the jobs have succeeded, one in ten has
-failed, one waits and three run; in an ``alive`` one all run.
+failed, one waits and three run. In an ``alive`` one all run, and in a ``later`` one as well, where
+one in ten has been written to since.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final, Literal
 
 __all__ = ["SERVICES", "Kind", "body", "job_id", "statuses"]
 
-Kind = Literal["mixed", "alive"]
+Kind = Literal["mixed", "alive", "later"]
 
 PHASES: Final = ("pending", *["running"] * 3, *["succeeded"] * 5, "failed")
 """Of ten jobs in a mixed listing."""
@@ -24,7 +25,11 @@ FAILURE: Final = "the file has no such column: object_lat"
 def body(service: str, kind: Kind, jobs: int) -> bytes:
     """The body of an answer that lists so many jobs."""
     rows = [
-        SERVICES[service](index, PHASES[index % 10] if kind == "mixed" else "running")
+        SERVICES[service](
+            index,
+            PHASES[index % 10] if kind == "mixed" else "running",
+            int(kind == "later" and index % 10 == 0),
+        )
         for index in range(jobs)
     ]
     shapes: dict[str, Any] = {
@@ -34,9 +39,12 @@ def body(service: str, kind: Kind, jobs: int) -> bytes:
     return json.dumps(shapes.get(service, rows)).encode()
 
 
-def statuses(ids: tuple[str, ...]) -> bytes:
+def statuses(ids: tuple[str, ...], kind: Kind = "alive") -> bytes:
     """Leia's answer to the question for the statuses of jobs that run."""
-    return json.dumps(dict.fromkeys(ids, "PROCESSING")).encode()
+    words = dict.fromkeys(ids, "LOADING_MODEL")
+    if kind == "later":
+        words |= dict.fromkeys(ids[::10], "PROCESSING")
+    return json.dumps(words).encode()
 
 
 def job_id(service: str, index: int) -> Any:
@@ -50,7 +58,7 @@ def job_id(service: str, index: int) -> Any:
     return ids[service]
 
 
-def _bsubio(index: int, phase: str) -> dict[str, Any]:
+def _bsubio(index: int, phase: str, later: int) -> dict[str, Any]:
     started, ended = phase != "pending", phase in ("succeeded", "failed")
     words = {"succeeded": "finished", "failed": "failed", "running": "processing"}
     return {
@@ -63,13 +71,13 @@ def _bsubio(index: int, phase: str) -> dict[str, Any]:
         "error_code": "EFAILED" if phase == "failed" else None,
         "error_message": FAILURE if phase == "failed" else None,
         "created_at": _date(0, index),
-        "updated_at": _date(2, index),
+        "updated_at": _date(2 + later, index),
         "claimed_at": _date(1, index) if started else None,
         "finished_at": _date(2, index) if ended else None,
     }
 
 
-def _ecotaxa(index: int, phase: str) -> dict[str, Any]:
+def _ecotaxa(index: int, phase: str, later: int) -> dict[str, Any]:
     done = phase == "succeeded"
     words = {"pending": "P", "running": "R", "succeeded": "F", "failed": "E"}
     messages = {"running": f"Working on row {index}", "succeeded": "Done", "failed": FAILURE}
@@ -85,14 +93,14 @@ def _ecotaxa(index: int, phase: str) -> dict[str, Any]:
         "inside": {"mapping": {f"object_{n:03}": f"n{n:03}" for n in range(COLUMNS)}},
         "state": words[phase],
         "step": None,
-        "progress_pct": 100 if done else None if phase == "pending" else index % 100,
+        "progress_pct": 100 if done else None if phase == "pending" else (index + later) % 100,
         "progress_msg": messages.get(phase),
         "creation_date": _date(0, index).removesuffix("Z") + "456",
-        "updated_on": _date(2, index).removesuffix("Z") + "321",
+        "updated_on": _date(2 + later, index).removesuffix("Z") + "321",
     }
 
 
-def _leia(index: int, phase: str) -> dict[str, Any]:
+def _leia(index: int, phase: str, _: int) -> dict[str, Any]:
     started, done = phase != "pending", phase == "succeeded"
     words = {"succeeded": "PROCESSED", "failed": "FAILED", "running": "PROCESSING"}
     return {
@@ -118,7 +126,7 @@ def _leia(index: int, phase: str) -> dict[str, Any]:
     }
 
 
-def _vidispine(index: int, phase: str) -> dict[str, Any]:
+def _vidispine(index: int, phase: str, later: int) -> dict[str, Any]:
     words = {"pending": "READY", "running": "STARTED", "succeeded": "FINISHED"}
     job: dict[str, Any] = {
         "jobId": job_id("vidispine", index),
@@ -135,7 +143,7 @@ def _vidispine(index: int, phase: str) -> dict[str, Any]:
     last = tasks[-1]
     if phase == "running":
         last["status"] = "STARTED"
-        last["progress"]["value"] = float(index % 100)
+        last["progress"]["value"] = float((index + later) % 100)
     if phase == "failed":
         last |= {"status": "FAILED_TOTAL", "errorMessage": FAILURE}
         job["data"].append({"key": "errorMessage", "value": FAILURE})
@@ -170,7 +178,7 @@ def _vidispine_date(hour: int, index: int) -> str:
     return _date(hour, index).replace("Z", "+0000")
 
 
-SERVICES: Final[dict[str, Callable[[int, str], dict[str, Any]]]] = {
+SERVICES: Final[dict[str, Callable[[int, str, int], dict[str, Any]]]] = {
     "bsubio": _bsubio,
     "ecotaxa": _ecotaxa,
     "leia": _leia,

@@ -66,4 +66,5 @@ def _camel(name: str) -> str:
 
 def aware(date: datetime) -> datetime:
     """A date with a time zone: UTC, where it tells none."""
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
+    # As date.replace() would, which takes up to six times as long before Python 3.13.
+    return date if date.tzinfo else datetime.combine(date, date.time(), UTC)

@@ -448,6 +448,7 @@ async def test_any_answer_to_a_look(
     class Asked:
         seen_at: float | None = None
         alive_at: float | None = None
+        newest: Any = None
         detail: bool = True
 
     client = await opened(service)

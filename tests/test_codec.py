@@ -245,7 +245,7 @@ def test_any_bytes_are_a_value_or_a_decode_error(data: bytes) -> None:
     else:
         assert isinstance(raws, list)
     codec.pluck(data, at=("data", "total"))
-    codec.skimmer(Row)(data)
+    codec.Skimmer(Row)(data)
 
 
 # What docs/clients.md says of odd answers, line by line.
@@ -663,7 +663,7 @@ def test_what_is_not_there_is_plucked_as_none(data: bytes, at: tuple[str, ...]) 
 
 
 def test_skimming() -> None:
-    skim = codec.skimmer(Row)
+    skim = codec.Skimmer(Row)
     row = skim(b'{"id": "a", "jobState": "R", "percent": 3, "at": "2026-03-01T10:00:05Z", "x": []}')
     assert row is not None
     assert (row.id, row.state, row.percent) == ("a", "R", 3.0)
@@ -680,11 +680,11 @@ def test_skimming() -> None:
     [b"", b"null", b"[]", b"{}", b'{"id": 3}', b'{"id": "a", "percent": "x"}', b'{"id": "a"'],
 )
 def test_an_odd_element_is_skimmed_as_none(data: bytes) -> None:
-    assert codec.skimmer(Row)(data) is None
+    assert codec.Skimmer(Row)(data) is None
 
 
 def test_skimming_takes_the_dates_that_reading_takes() -> None:
-    skim = codec.skimmer(Row)
+    skim = codec.Skimmer(Row)
     for text in (
         "2026-03-01T10:00:05",
         "2026-03-01T10:00:05.250Z",

@@ -9,25 +9,27 @@ be split into raw slices first, of which only what polling needs is decoded.
 from __future__ import annotations
 
 from jobkit_async.codec.decoding import (
+    NULL,
     Raw,
     decode,
     parse,
     pluck,
-    skimmer,
     split,
     split_slices,
     structure,
 )
 from jobkit_async.codec.encoding import encode, secrets_of
+from jobkit_async.codec.skimming import Skimmer
 
 __all__ = [
+    "NULL",
     "Raw",
+    "Skimmer",
     "decode",
     "encode",
     "parse",
     "pluck",
     "secrets_of",
-    "skimmer",
     "split",
     "split_slices",
     "structure",

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, TypeVar, cast, get_type_hints
+from functools import partial
+from typing import Any, Final, TypeVar
 
-import attrs
 import msgspec
 
 from jobkit_async.codec.converters import locate, structure_loosely
 from jobkit_async.errors import DecodeError
-from jobkit_async.model import wire_name
 
-__all__ = ["Raw", "decode", "parse", "pluck", "skimmer", "split", "split_slices", "structure"]
+__all__ = [
+    "NO_JSON",
+    "NULL",
+    "Raw",
+    "decode",
+    "elements",
+    "find",
+    "parse",
+    "pluck",
+    "slices",
+    "split",
+    "split_slices",
+    "structure",
+]
 
 T = TypeVar("T")
 
 Raw = msgspec.Raw
 """A slice of JSON text that has not been decoded."""
+
+NULL: Final = Raw(b"null")
+"""One that stands for a member that is missing."""
 
 
 SLICE: Final = 1 << 20
@@ -27,7 +42,11 @@ SLICE: Final = 1 << 20
 DEPTH: Final = 100
 """How many lists and objects may stand within each other."""
 
-_BOM: Final = b"\xef\xbb\xbf"
+NO_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What is raised for text that does not fit."""
+
+BOM: Final = b"\xef\xbb\xbf"
+"""The mark that may stand in front of JSON text."""
 
 _FIRST: Final = re.compile(rb'\s*\[\s*(\{\s*"[^"\\]*"\s*:)')
 """The beginning of a list of objects, with the first member of the first one."""
@@ -54,7 +73,7 @@ def parse(data: bytes, *, operation: str) -> Any:
     Raises:
         DecodeError: It is no JSON, or nested more than :data:`DEPTH` levels deep.
     """
-    data = data.removeprefix(_BOM)
+    data = data.removeprefix(BOM)
     try:
         value = _loose.decode(data)
     except RecursionError as error:
@@ -148,31 +167,59 @@ def split(data: bytes, *, at: Sequence[str] = (), operation: str) -> list[Raw]:
     Raises:
         DecodeError: It is no JSON, or there is no list at that place.
     """
+    return elements(find(data, at=at, operation=operation), at=at, operation=operation)
+
+
+def find(data: bytes, *, at: Sequence[str], operation: str) -> Raw:
+    """The slice of JSON text at a place; errors as for :func:`split`."""
     place = "$"
-    raw: bytes | Raw = data.removeprefix(_BOM)
+    raw = Raw(data.removeprefix(BOM))
     try:
         for name in at:
             raw = _members.decode(raw)[name]
             place += f".{name}"
-        return _elements.decode(raw)
     except KeyError as error:
         problem = f"there is no member {error.args[0]!r}"
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NO_JSON as error:
         problem = f"no list: {error}"
+    else:
+        return raw
     raise DecodeError(problem, operation=operation, path=place)
+
+
+def elements(listing: Raw, *, at: Sequence[str], operation: str) -> list[Raw]:
+    """The slices that a listing consists of; errors as for :func:`split`."""
+    try:
+        return _elements.decode(listing)
+    except NO_JSON as error:
+        place = ".".join(("$", *at))
+        raise DecodeError(f"no list: {error}", operation=operation, path=place) from None
 
 
 def split_slices(data: bytes, *, operation: str) -> Iterator[list[Raw]]:
     """Cut a large listing into its elements as :func:`split` does, about a mebibyte at a time.
 
+    Raises:
+        DecodeError: It is no JSON, or no list; slices before the fault may have been given.
+    """
+    return slices(data, partial(split, operation=operation))
+
+
+def slices(data: bytes, cut: Callable[[bytes], list[T]]) -> Iterator[list[T]]:
+    """Cut a large listing into parts that are listings themselves.
+
     Machines write all objects of a list alike. So where one ends, and the next begins with the same
     member as the first of all, is most likely a seam of the list. It is one if what lies before it
     parses: within a string or an object, the bracket that is added would not make a list of it.
 
-    Raises:
-        DecodeError: It is no JSON, or no list; slices before the fault may have been given.
+    Args:
+        data: The listing.
+        cut: What is to be made of each part; it raises a :class:`DecodeError` for what is none.
+
+    Returns:
+        What was made of parts of about a mebibyte. What ``cut`` says of the last is raised.
     """
-    text = data.removeprefix(_BOM)
+    text = data.removeprefix(BOM)
     head = _FIRST.match(text)
     opening, start = b"", 0  # a slice lacks its opening bracket, but for the first
     if head is not None:
@@ -181,55 +228,21 @@ def split_slices(data: bytes, *, operation: str) -> Iterator[list[Raw]]:
         while (found := seam.search(text, start + size)) is not None:
             at = found.start(1)
             try:
-                elements = _elements.decode(opening + text[start:at] + b"]")
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                elements = cut(opening + text[start:at] + b"]")
+            except DecodeError:
                 size = 2 * (at - start)  # no seam, or a fault; all tries together stay linear
                 continue
             yield elements
             opening, start, size = b"[", found.end(1), SLICE
-    yield split(opening + text[start:] if start else data, operation=operation)
+    yield cut(opening + text[start:] if start else data)
 
 
 def pluck(data: bytes, *, at: Sequence[str]) -> Any:
     """One value out of JSON text, decoded alone; None where it is not there."""
-    raw: bytes | Raw = data.removeprefix(_BOM)
+    raw: bytes | Raw = data.removeprefix(BOM)
     try:
         for name in at:
             raw = _members.decode(raw)[name]
         return _loose.decode(raw)
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (KeyError, *NO_JSON):
         return None
-
-
-def skimmer(row: type[T]) -> Callable[[bytes | Raw], T | None]:
-    """A decoder for some members of a JSON object, fast and lenient.
-
-    Args:
-        row: An attrs class with the wanted members, wire names in its metadata. Members with a
-            default may be missing.
-
-    Returns:
-        A function from JSON text to an object with the attributes of ``row``, or to None where
-        the text does not fit: one odd element must not spoil a listing.
-    """
-    hints = get_type_hints(row)
-    fields: list[Any] = []
-    columns = attrs.fields(cast("Any", row))
-    for field in columns:
-        has_default = field.default is not attrs.NOTHING
-        fields.append(
-            (field.name, hints[field.name], field.default)
-            if has_default
-            else (field.name, hints[field.name])
-        )
-    renames = {field.name: wire_name(field) for field in columns}
-    struct = msgspec.defstruct(row.__name__, fields, kw_only=True, rename=renames, frozen=True)
-    decoder = msgspec.json.Decoder(struct)
-
-    def skim(raw: bytes | Raw) -> T | None:
-        try:
-            return cast("T", decoder.decode(raw))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-
-    return skim

@@ -79,6 +79,11 @@ class Ask(Protocol):
         ...
 
     @property
+    def newest(self) -> Sighting[Any] | None:
+        """The last sighting, which a source may give again where nothing has changed since."""
+        ...
+
+    @property
     def detail(self) -> bool:
         """Whether somebody watches the way and not only the end."""
         ...

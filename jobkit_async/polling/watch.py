@@ -191,7 +191,9 @@ class Entry(Generic[DataT]):
         record, waiting = self.record, self._waiting
         if (
             sighting is not record.newest
-            or sighting.created_at is not None  # the service's clock may have become known
+            # The service's clock may have become known.
+            or (sighting.created_at is not None and not record.dated)
+            or (sighting.started_at is not None and (record.started is None or record.start_spread))
             or self._trouble is not _NO_TROUBLE
             or not isinstance(waiting, Watch)
             or waiting.on_update is not None
@@ -235,6 +237,11 @@ class Entry(Generic[DataT]):
     def alive_at(self) -> float | None:
         """Loop time as of which the job is known to be on its way; None if it may need input."""
         return self.record.alive_at
+
+    @property
+    def newest(self) -> Sighting[DataT] | None:
+        """The last sighting, which a source may give again where nothing has changed since."""
+        return self.record.newest
 
     @property
     def troubled(self) -> bool:

@@ -17,6 +17,7 @@ ALWAYS = float("-inf")
 @attrs.frozen
 class Seen:
     seen_at: float | None = None
+    newest: Any = None
     detail: bool = False
 
     @property

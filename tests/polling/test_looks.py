@@ -30,6 +30,7 @@ class Seen:
 
     seen_at: float | None = None
     alive_at: float | None = None
+    newest: Any = None
     detail: bool = False
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -41,6 +41,9 @@ STATES: Final[Mapping[str, JobState]] = {
 }
 _NEEDS: Final[Mapping[str, Need]] = {S.CREATED: Need.UPLOAD, S.LOADED: Need.SUBMIT}
 _ENDS: Final = (S.FINISHED, S.FAILED)
+_ON_THEIR_WAY: Final = frozenset(
+    word for word, state in STATES.items() if state in (JobState.PENDING, JobState.RUNNING)
+)
 _LIVE: Final = tuple(status for status in S if status not in _ENDS)
 
 PAGE: Final = 100
@@ -80,7 +83,30 @@ class _Row:
     finished_at: datetime | None = None
 
 
-_skim = codec.skimmer(_Row)
+@attrs.frozen(kw_only=True)
+class _LiveRow(_Row):
+    status: str | None = None
+    type: str | None = None
+    created_at: datetime | None = None
+    claimed_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _Listing:
+    jobs: codec.Raw = codec.NULL
+    total: Any = None
+
+
+@attrs.frozen(kw_only=True)
+class _Envelope:
+    data: _Listing
+
+
+_AT: Final = ("data", "jobs")
+_skim = codec.Skimmer(_LiveRow)
+_skim_odd = codec.Skimmer(_Row)
+_open = codec.Skimmer(_Envelope)
 
 
 @attrs.frozen
@@ -117,6 +143,47 @@ class _Page:
         if len(dates) < len(ends) or dates != sorted(dates, reverse=True):
             return None
         return dates[-1] if dates else None
+
+
+def _sight_live(row: _LiveRow) -> Sighting[Job]:
+    """What a row shows of a job on its way, whose snapshot nobody has asked for."""
+    status = row.status or ""
+    return Sighting(
+        state=STATES[status],
+        raw_status=status,
+        kind=row.type,
+        created_at=_date(row.created_at),
+        started_at=_date(row.claimed_at),
+        mark=_date(row.updated_at),
+    )
+
+
+def _date(date: datetime | None) -> datetime | None:
+    return None if date is None else aware(date)
+
+
+def _elements(body: bytes) -> tuple[Any, list[tuple[_LiveRow | None, codec.Raw]]]:
+    """What a listing says of the total, and its jobs; members of it may be missing or null."""
+    listing = _open(body)
+    if listing is not None and bytes(listing.data.jobs) == b"null":
+        return listing.data.total, []
+    if listing is not None:
+        return listing.data.total, _skim.elements(listing.data.jobs, at=_AT, operation="list_jobs")
+    return None, _skim.all(body, at=_AT, operation="list_jobs")
+
+
+def _sight_row(row: _LiveRow | None, raw: codec.Raw, before: Sighting[Job] | None) -> Sighting[Job]:
+    """What a row shows; of a job on its way what was sighted before, if it is as it was then."""
+    if row is None or row.status not in _ON_THEIR_WAY:
+        return sight(codec.decode(bytes(raw), Job, operation="list_jobs"))
+    if (
+        before is not None
+        and row.updated_at is not None
+        and before.mark == row.updated_at  # which is never so of a date without an offset
+        and before.raw_status == row.status
+    ):
+        return before
+    return _sight_live(row)
 
 
 class BsubioSource:
@@ -185,28 +252,23 @@ class BsubioSource:
 
     async def _page(self, status: str, asks: Mapping[Key, Ask]) -> _Page:
         answer = await self._call.answer(endpoints.LIST_JOBS, status, PAGE)
-        data = codec.pluck(answer.body, at=("data",))
-        empty = isinstance(data, dict) and data.get("jobs") is None  # members may be missing
-        raws: list[codec.Raw] = []
-        if not empty:
-            raws = codec.split(answer.body, at=("data", "jobs"), operation="list_jobs")
-        total = codec.pluck(answer.body, at=("data", "total"))
+        total, elements = _elements(answer.body)
         jobs: dict[str, Sighting[Job]] = {}
         failed: dict[str, Exception] = {}
         rows: list[_Row] = []
-        for raw in raws:
-            row = _skim(raw)
-            if row is not None:
-                rows.append(row)
-                if row.id not in asks:
-                    continue
+        for live, raw in elements:
+            row = live or _skim_odd(raw)
+            if row is None:
+                continue
+            rows.append(row)
+            if (ask := asks.get(row.id)) is not None:
                 try:
-                    jobs[row.id] = sight(codec.decode(bytes(raw), Job, operation="list_jobs"))
+                    jobs[row.id] = _sight_row(live, raw, ask.newest)
                 except DecodeError as error:  # one odd job spoils nothing but itself
                     failed[row.id] = error
         # Where the service does not tell the total, a full page may hide more.
         told = isinstance(total, int)
-        return _Page(jobs, failed, rows, total if told else len(rows) + (len(raws) >= PAGE))
+        return _Page(jobs, failed, rows, total if told else len(rows) + (len(elements) >= PAGE))
 
     def _shown_since(self, status: str, page: _Page) -> float:
         """Loop time from which on a page of endings shows every ending; infinity if unknown."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Final
 
@@ -36,8 +36,10 @@ KILLED: Final = "Killed"
 """The ``progress_msg`` of a job that was erased before its end."""
 FEW: Final = 20
 """So many jobs are read one by one where the listing fails, which may be for its size."""
-SLICE: Final = 64
-"""Jobs that are decoded before the event loop gets its turn."""
+SLICE: Final = 512
+"""Jobs that are looked at before the event loop gets its turn."""
+IN_FULL: Final = 8
+"""As how many more of these a job counts that is decoded in full, for it takes as much time."""
 
 
 @attrs.frozen(kw_only=True)
@@ -53,7 +55,9 @@ class _Row:
     progress_msg: str | None = None
 
 
-_skim = codec.skimmer(_Row)
+_skim = codec.Skimmer(_Row)
+_IN_FULL: Final = frozenset({S.FINISHED, S.ERROR, S.ASKING})
+"""Where somebody will want the full snapshot: at an end, or for a question."""
 
 
 def sight(data: JobModel) -> Sighting[JobModel]:
@@ -64,14 +68,13 @@ def sight(data: JobModel) -> Sighting[JobModel]:
 def _sight(row: _Row | JobModel, data: JobModel | None) -> Sighting[JobModel]:
     word = row.state or ""
     state = STATES.get(word, JobState.UNKNOWN)
-    percent = row.progress_pct
     reason = None
     if state is JobState.FAILED:
         reason = row.progress_msg or (data.errors[-1] if data is not None and data.errors else None)
     return Sighting(
         state=state,
         raw_status=word,
-        progress=None if percent is None else min(max(percent / 100.0, 0.0), 1.0),
+        progress=_progress(row),
         message=row.progress_msg,
         kind=row.type,
         created_at=_date(row.creation_date),
@@ -79,15 +82,27 @@ def _sight(row: _Row | JobModel, data: JobModel | None) -> Sighting[JobModel]:
         needs=Need.ANSWER if state is JobState.NEEDS_INPUT else None,
         question=data.question if data is not None and state is JobState.NEEDS_INPUT else None,
         reason=reason,
-        mark=_date(row.updated_on),
+        mark=_mark(row.updated_on),
         final=state is JobState.SUCCEEDED,  # an error can be restarted
         cancels=state is JobState.FAILED and row.progress_msg == KILLED,
         data=data,
     )
 
 
+def _progress(row: _Row | JobModel) -> float | None:
+    percent = row.progress_pct
+    if percent is None:
+        return None
+    return percent / 100.0 if 0.0 <= percent <= 100.0 else 0.0 if percent < 0.0 else 1.0
+
+
 def _date(date: datetime | None) -> datetime | None:
     return None if date is None else aware(date)
+
+
+def _mark(date: datetime | None) -> datetime | None:
+    """A date that leaves UTC unsaid, as the service does: so most rows need no conversion."""
+    return date if date is None or date.tzinfo is not UTC else date.replace(tzinfo=None)
 
 
 class EcotaxaSource:
@@ -137,21 +152,36 @@ class EcotaxaSource:
             return Observed(missing=list(asks))
         seen: dict[Key, Sighting[JobModel]] = {}
         failed: dict[Key, Exception] = {}
-        slices = codec.split_slices(answer.body, operation="list_jobs")
-        for count, raw in enumerate(chain.from_iterable(slices), 1):
-            row = _skim(raw)
-            if row is not None and row.id in asks:
-                try:
-                    seen[row.id] = self._sight_row(row, raw)
-                except DecodeError as error:  # one odd job spoils nothing but itself
-                    failed[row.id] = error
-            if count % SLICE == 0:
+        slices = _skim.slices(answer.body, operation="list_jobs")
+        work = 0
+        for row, raw in chain.from_iterable(slices):
+            if row is not None and (ask := asks.get(row.id)) is not None:
+                if row.state not in _IN_FULL:
+                    seen[row.id] = _sight_row(row, ask.newest)
+                else:
+                    work += IN_FULL
+                    try:
+                        data = codec.decode(bytes(raw), JobModel, operation="list_jobs")
+                        seen[row.id] = sight(data)
+                    except DecodeError as error:  # one odd job spoils nothing but itself
+                        failed[row.id] = error
+            work += 1
+            if work >= SLICE:
+                work = 0
                 await asyncio.sleep(0)
         missing = [key for key in asks if key not in seen and key not in failed]
         return Observed(seen=seen, missing=missing, failed=failed)
 
-    def _sight_row(self, row: _Row, raw: codec.Raw) -> Sighting[JobModel]:
-        """The full snapshot only where somebody will want it: at an end, or for a question."""
-        if row.state in (S.FINISHED, S.ERROR, S.ASKING):
-            return sight(codec.decode(bytes(raw), JobModel, operation="list_jobs"))
-        return _sight(row, None)
+
+def _sight_row(row: _Row, before: Sighting[JobModel] | None) -> Sighting[JobModel]:
+    """What a row shows of a job on its way: the sighting before, if nothing has changed since."""
+    if (
+        before is not None
+        and before.mark is not None
+        and before.mark == _mark(row.updated_on)
+        and before.raw_status == row.state
+        and before.message == row.progress_msg
+        and before.progress == _progress(row)
+    ):
+        return before
+    return _sight(row, None)

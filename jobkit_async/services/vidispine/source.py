@@ -101,7 +101,7 @@ class _Row:
     job_id: str
 
 
-_skim = codec.skimmer(_Row)
+_skim = codec.Skimmer(_Row)
 
 
 class _Found:

@@ -1,0 +1,88 @@
+"""What polling needs of a listing's elements, without decoding the rest of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Generic, TypeVar, cast, get_type_hints
+
+import attrs
+import msgspec
+
+from jobkit_async.codec.decoding import NO_JSON, Raw, elements, find, slices
+from jobkit_async.model import wire_name
+
+__all__ = ["Skimmer"]
+
+T = TypeVar("T")
+
+
+class Skimmer(Generic[T]):
+    """Decodes some members of JSON objects, fast and leniently.
+
+    Args:
+        row: An attrs class with the wanted members, wire names in its metadata. Members with a
+            default may be missing.
+    """
+
+    def __init__(self, row: type[T]) -> None:
+        hints = get_type_hints(row)
+        fields: list[Any] = []
+        columns = attrs.fields(cast("Any", row))
+        for field in columns:
+            has_default = field.default is not attrs.NOTHING
+            fields.append(
+                (field.name, hints[field.name], field.default)
+                if has_default
+                else (field.name, hints[field.name])
+            )
+        renames = {field.name: wire_name(field) for field in columns}
+        struct: Any = msgspec.defstruct(
+            row.__name__, fields, kw_only=True, rename=renames, frozen=True
+        )
+        self._one: Any = msgspec.json.Decoder(struct)
+        self._all: Any = msgspec.json.Decoder(list[struct])
+
+    def __repr__(self) -> str:
+        return f"<Skimmer of {self._one.type.__name__}>"
+
+    def __call__(self, data: bytes | Raw) -> T | None:
+        """An object with the attributes of the row, or None where the text does not fit."""
+        try:
+            row: T = self._one.decode(data)
+        except NO_JSON:
+            return None
+        return row
+
+    def all(
+        self, data: bytes, *, at: Sequence[str] = (), operation: str
+    ) -> list[tuple[T | None, Raw]]:
+        """What is skimmed of each element of a listing, and the element.
+
+        One odd element does not spoil it: what is skimmed of that is None.
+
+        Args:
+            data: The text with the listing in it.
+            at: Names of the members that lead to it.
+            operation: Name of the operation, for errors.
+
+        Raises:
+            DecodeError: It is no JSON, or there is no list at that place.
+        """
+        return self.elements(find(data, at=at, operation=operation), at=at, operation=operation)
+
+    def elements(
+        self, listing: Raw, *, at: Sequence[str] = (), operation: str
+    ) -> list[tuple[T | None, Raw]]:
+        """The same of a listing that was found before."""
+        raws = elements(listing, at=at, operation=operation)
+        rows: Iterable[T | None]
+        try:
+            rows = self._all.decode(listing)
+        except NO_JSON:
+            rows = map(self, raws)
+        return list(zip(rows, raws, strict=True))
+
+    def slices(self, data: bytes, *, operation: str) -> Iterator[list[tuple[T | None, Raw]]]:
+        """The same of a large listing, about a mebibyte at a time; see :func:`split_slices`."""
+        return slices(data, partial(self.all, operation=operation))
