@@ -24,6 +24,9 @@ class Lane(Enum):
     CALLS = "calls"
     POLLS = "polls"
 
+    # They are keys of what each request looks up, and the hash of an Enum is a call in Python.
+    __hash__ = object.__hash__
+
 
 class Pool:
     """Gives requests their turns, first come, first served within each lane.
@@ -45,6 +48,7 @@ class Pool:
         self._next = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._used = dict.fromkeys(Lane, 0)
+        self._under_way = 0
         self._waiting: dict[Lane, OrderedDict[asyncio.Future[None], None]] = {
             lane: OrderedDict() for lane in Lane
         }
@@ -58,7 +62,7 @@ class Pool:
     @property
     def used(self) -> int:
         """Requests under way."""
-        return sum(self._used.values())
+        return self._under_way
 
     @property
     def room(self) -> int:
@@ -125,11 +129,13 @@ class Pool:
 
     def _take(self, lane: Lane, now: float) -> None:
         self._used[lane] += 1
+        self._under_way += 1
         self._next = max(self._next, now) + self._gap
         self._row = self._row + 1 if lane is Lane.CALLS else 0
 
     def _leave(self, lane: Lane) -> None:
         self._used[lane] -= 1
+        self._under_way -= 1
         self._hand_out()
 
     def _hand_out(self, *, due: bool = False) -> None:

@@ -61,6 +61,8 @@ class Budget:
 
     def give(self) -> None:
         """Give back what a success is worth."""
+        if self._tokens == self._size:
+            return
         # Rounded, so that ten of them are a whole token.
         self._tokens = min(self._size, round(self._tokens + REFUND, 6))
         if self._tokens >= max(1.0, self._size / 2):

@@ -175,7 +175,7 @@ class Transport:
             ApiError: A redirect that is not followed.
             AnswerTooLarge: The body exceeds the request's limit.
         """
-        reply = await self.stream(request, headers, time=time, lane=lane)
+        reply = await self._reply(request, headers, time=time, lane=lane)
         whole = reply.at_once()
         if whole is not None:
             try:
@@ -221,9 +221,20 @@ class Transport:
         The request's turn lasts until the reply is closed. Arguments and errors as for
         :meth:`send`.
         """
+        reply = await self._reply(request, headers, time=time, lane=lane)
+        self._replies.add(reply)
+        return reply
+
+    async def _reply(
+        self, request: Request, headers: Mapping[str, str], *, time: CallTime, lane: Lane
+    ) -> Reply:
+        """Send a request, and follow redirects."""
         urls = [URL(self.base_url + request.target, encoded=True)]
         while True:
-            leave = await self._turn(request, time, lane)
+            self.check()
+            leave = self.pool.enter_now(lane)
+            if leave is None or request.once or self._is_shut():
+                leave = await self._turn(request, time, lane, leave)
             exchange = Exchange(request, self._outage)
             try:
                 response = await self._ask(request, urls[-1], headers, time, exchange)
@@ -240,16 +251,18 @@ class Transport:
                 leave=leave,
             )
             if response.status not in STATUSES:
-                self._replies.add(reply)
                 return reply
             reply.close()
             location = response.headers.get("Location")
             urls.append(next_url(request, response.status, location, urls, base_url=self.base_url))
 
-    async def _turn(self, request: Request, time: CallTime, lane: Lane) -> Callable[[], None]:
-        """Wait for the request's turn; what ends it is returned."""
-        self.check()
-        leave = self.pool.enter_now(lane)
+    def _is_shut(self) -> bool:
+        return self._session is None or self._session.closed
+
+    async def _turn(
+        self, request: Request, time: CallTime, lane: Lane, leave: Callable[[], None] | None
+    ) -> Callable[[], None]:
+        """Wait for the request's turn, unless it is there; what ends it is returned."""
         if leave is None:
             leave = await self._wait_for_turn(request, time, lane)
         try:
@@ -259,7 +272,7 @@ class Transport:
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
             self.check()
-            if cast(aiohttp.ClientSession, self._session).closed:
+            if self._is_shut():
                 raise ClientClosed("the session was closed")
         except BaseException:
             leave()
@@ -301,13 +314,16 @@ class Transport:
         elif request.row.returns.kind == "bytes":
             stalled = time.left
         total = None if stalled else max(min(timeout.attempt, time.left()), 1e-3)
+        # The last begins when the system has taken an upload, not when it has left. Where it cannot
+        # be the first to come, it would only be one more timer.
+        silent = timeout.read if upload is None and timeout.read < (total or math.inf) else None
         # Before the rest ends: that a connection never stood means that nothing was sent.
         connect = min(timeout.connect, 0.98 * (total or timeout.read))
         response: aiohttp.ClientResponse | BaseException
         try:
             stop = time.stopped() if upload is not None else nullcontext()
             with stop, self.calls.under_way(stalled):
-                body, own = await body_of(request)
+                body, own = (None, {}) if request.body is None else await body_of(request)
                 response = await session.request(
                     request.row.method,
                     url,
@@ -316,10 +332,7 @@ class Transport:
                     allow_redirects=False,
                     raise_for_status=False,
                     auto_decompress=True,
-                    # The last begins when the system has taken an upload, not when it has left.
-                    timeout=_times(
-                        total, connect, None if upload else min(timeout.read, total or math.inf)
-                    ),
+                    timeout=_times(total, connect, silent),
                     **self._identified(
                         session,
                         {"User-Agent": self._user_agent, **request.headers, **headers, **own},
