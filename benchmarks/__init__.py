@@ -15,5 +15,6 @@ MODULES: Final = {
     "import": "importing",
     "call": "call",
     "decode": "decode",
+    "wait": "wait",
 }
 """The benchmarks by name, and the modules of this package that they are."""

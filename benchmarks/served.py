@@ -12,12 +12,12 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
-__all__ = ["AnswerServer", "AppServer"]
+__all__ = ["AnswerServer", "AppServer", "Server", "answer_all"]
 
 HOST: Final = "127.0.0.1"
 
 
-class _Server:
+class Server:
     """A process that serves on loopback; use it with ``with``.
 
     Args:
@@ -50,7 +50,7 @@ class _Server:
         return f"http://{HOST}:{self._port}"
 
 
-class AppServer(_Server):
+class AppServer(Server):
     """Runs an aiohttp application.
 
     Args:
@@ -62,7 +62,7 @@ class AppServer(_Server):
         super().__init__(_run, make, arguments)
 
 
-class AnswerServer(_Server):
+class AnswerServer(Server):
     """Gives one answer to whatever it is asked; nothing could do so for less.
 
     Args:
@@ -93,7 +93,7 @@ def _run(pipe: Connection, make: Callable[..., web.Application], arguments: Any)
 class _Answering(asyncio.Protocol):
     """Answers each request that has no body."""
 
-    def __init__(self, answer: bytes) -> None:
+    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
         self._answer = answer
         self._seen = b""
 
@@ -103,7 +103,28 @@ class _Answering(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *requests, self._seen = (self._seen + data).split(b"\r\n\r\n")
         if requests and isinstance(self._transport, asyncio.WriteTransport):
-            self._transport.write(self._answer * len(requests))
+            self._transport.write(b"".join(map(self._answer, requests)))
+
+
+def answer_all(
+    pipe: Connection, answer: Callable[[bytes], bytes], told: Callable[[Any], Any]
+) -> None:
+    """Serve for ever, as the target of a :class:`Server`.
+
+    Args:
+        pipe: The pipe.
+        answer: Gives the answer, all of it, to the head of a request.
+        told: Gives the answer to what comes through the pipe.
+    """
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _Answering(answer), HOST, 0)
+        loop.add_reader(pipe.fileno(), lambda: pipe.send(told(pipe.recv())))
+        pipe.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(serve())
 
 
 def _answer(pipe: Connection, body: bytes) -> None:
@@ -111,17 +132,5 @@ def _answer(pipe: Connection, body: bytes) -> None:
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         f"Date: Mon, 23 Nov 2026 10:00:00 GMT\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-
-    async def serve() -> None:
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Answering(head.encode() + body), HOST, 0)
-
-        def told() -> None:
-            pipe.recv()
-            pipe.send(time.process_time())
-
-        loop.add_reader(pipe.fileno(), told)
-        pipe.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(serve())
+    answer = head.encode() + body
+    answer_all(pipe, lambda _: answer, lambda _: time.process_time())

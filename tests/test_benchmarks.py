@@ -12,16 +12,20 @@ import os
 import random
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from benchmarks import MODULES, everything
 from benchmarks.__main__ import main
+from benchmarks.crowd import WARM_UP, EcotaxaCrowd, Fate, LeiaCrowd, fates
+from benchmarks.crowd_server import CrowdServer
 from benchmarks.decoders import Want, decoder
 from benchmarks.listings import SERVICES, job_id
 from benchmarks.optimum import requests_and_delay
 from benchmarks.report import Note, Row, as_json, row_of
+from benchmarks.waiters import Work, measure
 from benchmarks.workloads import LAWS
 from jobkit_async.states import JobState
 
@@ -179,6 +183,72 @@ def test_decode_compares_with_the_official_models_that_are_there(lacking: str) -
     assert {case for case, metric in rows if metric == "official"} == compared
     assert {key for key, row in rows.items() if "mark" in row} == {(c, "ratio") for c in compared}
     assert all(row["value"] > 0.0 for row in rows.values())
+
+
+@pytest.mark.slow
+def test_wait_compares_with_who_is_there() -> None:
+    done = run_without("azure", "wait", "--jobs", "40", "--median", "0.3", "--json")
+    assert done.returncode == 0
+    note = "azure: left out, as azure.core cannot be imported; the extra bench has what lacks"
+    assert done.stderr.splitlines() == [note]
+    rows = {(row["case"], row["metric"]): row for row in map(json.loads, done.stdout.splitlines())}
+    marked = {key for key, row in rows.items() if "mark" in row}
+    metrics = {f"{metric} by gather" for metric in ("requests", "delay", "cpu")}
+    for name in ("ecotaxa", "leia"):
+        assert {metric for case, metric in marked if case == f"{name}/40/ours"} == metrics
+        for side in ("ours", "gather"):
+            numbers = {metric: row["value"] for (c, metric), row in rows.items() if side in c}
+            assert numbers["requests"] > 0.0
+            assert 0.0 < numbers["delay"] < numbers["wall"]
+            assert 0.0 < numbers["busy"] <= 1.0
+            assert 0.0 < numbers["server"] < 1.0
+        by_hand = rows[f"{name}/40/gather", "final"]["value"]
+        assert by_hand == (1.0 if name == "leia" else 0.0)
+        assert rows[f"{name}/40/gather", "requests"]["value"] >= 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not installed("azure"), reason="the extra bench is not installed")
+@pytest.mark.parametrize("service", ["ecotaxa", "leia"])
+def test_all_who_wait_learn_of_each_end_after_it(service: str) -> None:
+    plan = fates(20, 0.1)
+    ids = [job_id(service, index) for index in range(20)]
+    with CrowdServer(service, plan) as server:
+        for side in ("ours", "gather", "azure"):
+            began = server.begin()
+            found = measure(side, Work(service, server.base_url, ids, 0.05))
+            assert found.failed == sum(fate.failed for fate in plan)
+            for known, fate in zip(found.known, plan, strict=True):
+                assert fate.seconds <= known - began < 5.0
+            assert server.told().asked["status"] >= 1
+
+
+def test_a_crowd_shows_its_jobs_as_they_end() -> None:
+    plan = [Fate(2.0, failed=False), Fate(1.0, failed=True), Fate(3.0, failed=False)]
+    ecotaxa = EcotaxaCrowd(plan)
+    ecotaxa.begin(100.0, 1_800_000_000.0)
+    seen = json.loads(ecotaxa.answer("/jobs/?for_admin=False", 101.5)[0])
+    assert [row["state"] for row in seen] == ["R", "E", "R"] + ["F"] * WARM_UP
+    assert [row["progress_pct"] for row in seen[:3]] == [75, 100, 50]
+    one = json.loads(ecotaxa.answer("/jobs/2/", 101.5)[0])
+    assert one == seen[1]
+    dates = [datetime.fromisoformat(one[name]) for name in ("creation_date", "updated_on")]
+    assert dates[0] == datetime.fromtimestamp(1_800_000_000, UTC).replace(tzinfo=None)
+    assert dates[1] - dates[0] == timedelta(seconds=1)
+    assert ecotaxa.asked == {"status": 2}
+
+    leia = LeiaCrowd(plan)
+    leia.begin(100.0, 1_800_000_000.0)
+    ids = [job_id("leia", index) for index in range(3)]
+    words = json.loads(leia.answer(f"/admin/app-1/job/{','.join(ids)}/status", 102.0)[0])
+    assert [words[each] for each in ids] == ["PROCESSED", "FAILED", "PROCESSING"]
+    path = "/admin/job?submitter_id=app-1&status=PROCESSED&sort=-finished_time&offset=0&limit=100"
+    body, more = leia.answer(path, 103.0)
+    newest = [row["id"] for row in json.loads(body)][:2]
+    assert newest == [ids[2], ids[0]]
+    assert more == f"Content-Range: 0-{WARM_UP + 1}/{WARM_UP + 2}\r\n"
+    leia.answer(f"/admin/app-1/job/{ids[0]}", 103.0)
+    assert leia.asked == {"status": 1, "final": 2}
 
 
 def test_all_writes_a_page_of_the_marks_and_survives_one_that_breaks_off(

@@ -1,0 +1,160 @@
+"""Many jobs awaited to their end, over real sockets and in real time, by us and by others.
+
+All jobs are sent off at one moment. How long they last is log-normal, with a sigma of 0.6, and no
+job lasts longer than four medians; one in ten fails. Each contender has a process of its own, and
+waits for all of them. The server, in another process, puts its answers together from bytes that
+were made beforehand. The case is SERVICE/JOBS/CONTENDER.
+
+- ``ours``: ``as_completed`` over all handles, with the pacing that a client has by default.
+- ``gather``: what people write by hand: a coroutine for each job, which asks by plain aiohttp,
+  sleeps, and asks again.
+- ``azure``: azure-core's ``AsyncLROPoller`` for each job, with its own polling method and its own
+  aiohttp transport, and only those policies that it needs.
+
+On EcoTaxa a job is asked for its full snapshot each time; on Leia for its status, by the operation
+that is there for it, and for the snapshot at its end. Each contender ends with the parsed snapshots
+of all jobs; ours are typed. The others sleep for ``interval`` seconds, by default twice our mean
+delay: a loop that keeps to it is as late as we are. With more jobs than it can ask for in that time
+it is later, and its process ``busy``.
+
+``requests`` are status requests for each job, ``final`` the others. ``delay`` is the mean time from
+a job's true end to the moment at which whoever awaits it has its snapshot; 95 % of the delays are
+below ``delay, 95 %``. ``cpu`` is the processor time of the client's process for each job. ``by``
+somebody is our number by theirs. ``busy`` and ``server`` are the shares of the time in which the
+processes of the client and of the server were: a server below 1 held up nobody.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import attrs
+
+from benchmarks.child import child
+from benchmarks.crowd import WARM_UP, Fate, fates
+from benchmarks.crowd_server import CrowdServer
+from benchmarks.listings import job_id
+from benchmarks.peers import without
+from benchmarks.report import Note, Row, row_of
+from benchmarks.waiters import Work, measure
+
+__all__ = ["QUICK", "add_options", "run"]
+
+QUICK: Final = ("--jobs", "100", "--median", "0.5")
+SERVICES: Final = ("ecotaxa", "leia")
+MOST_REQUESTS: Final = 1 / 50
+MOST_CPU: Final = {"ecotaxa": 1 / 10, "leia": 1 / 4}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this benchmark."""
+    parser.add_argument(
+        "--jobs", type=int, nargs="+", default=[1000, 10_000], help="jobs that are awaited at once"
+    )
+    parser.add_argument("--median", type=float, default=5.0, help="seconds that half of them last")
+    parser.add_argument(
+        "--interval", type=float, help="seconds that others sleep; by default twice our mean delay"
+    )
+    parser.add_argument("--repeat", type=int, default=1, help="how often each case is run")
+
+
+def run(options: argparse.Namespace) -> Iterator[Row | Note]:
+    """Measure, and report what was found."""
+    others = ["gather"]
+    missing = without("azure.core")
+    if missing is None:
+        others.append("azure")
+    else:
+        yield Note(case="azure", text=missing)
+    for service in SERVICES:
+        for jobs in options.jobs:
+            plan = fates(jobs, options.median)
+            runs: dict[str, list[_Run]] = {side: [] for side in ("ours", *others)}
+            for _ in range(options.repeat):
+                ours = _measured("ours", service, plan, 0.0)
+                runs["ours"].append(ours)
+                interval = options.interval or 2.0 * ours.delay
+                for side in others:
+                    runs[side].append(_measured(side, service, plan, interval))
+            yield from _rows(service, jobs, runs)
+
+
+@attrs.frozen
+class _Run:
+    """What it took to await all jobs.
+
+    Attributes:
+        interval: Seconds between two questions for a job, where there is a sleep.
+        requests: Status requests for each job.
+        final: Other requests for each job.
+        cpu: Seconds of the processor for each job.
+        wall: Seconds, from the begin to the end of all.
+        server: Seconds that the server was busy.
+        delays: Seconds from each job's end to the news of it.
+    """
+
+    interval: float
+    requests: float
+    final: float
+    cpu: float
+    wall: float
+    server: float
+    delays: Sequence[float]
+
+    @property
+    def delay(self) -> float:
+        """The mean delay."""
+        return statistics.fmean(self.delays)
+
+
+def _measured(side: str, service: str, plan: Sequence[Fate], interval: float) -> _Run:
+    ids = [job_id(service, index) for index in range(len(plan) + WARM_UP)]
+    with CrowdServer(service, plan) as server, child() as call:
+        work = Work(service, server.base_url, ids[len(plan) :], interval)
+        call(measure, side, work)
+        before = server.told().cpu
+        began = server.begin()
+        found = call(measure, side, attrs.evolve(work, jobs=ids[: len(plan)]))
+        told = server.told()
+    if found.failed != sum(fate.failed for fate in plan):
+        raise ValueError(f"{side}: {found.failed} jobs are said to have failed")
+    return _Run(
+        interval=interval,
+        requests=told.asked["status"] / len(plan),
+        final=told.asked["final"] / len(plan),
+        cpu=found.cpu / len(plan),
+        wall=max(found.known) - began,
+        server=told.cpu - before,
+        delays=[at - began - fate.seconds for at, fate in zip(found.known, plan, strict=True)],
+    )
+
+
+NUMBERS: Final[dict[str, tuple[str, Callable[[_Run], float]]]] = {
+    "requests": ("requests/job", lambda run: run.requests),
+    "final": ("requests/job", lambda run: run.final),
+    "delay": ("s", lambda run: run.delay),
+    "delay, 95 %": ("s", lambda run: statistics.quantiles(run.delays, n=20)[-1]),
+    "cpu": ("us/job", lambda run: 1e6 * run.cpu),
+    "wall": ("s", lambda run: run.wall),
+    "busy": ("", lambda run: run.cpu * len(run.delays) / run.wall),
+    "server": ("", lambda run: run.server / run.wall),
+}
+
+
+def _rows(service: str, jobs: int, runs: dict[str, list[_Run]]) -> Iterator[Row]:
+    case = f"{service}/{jobs}"
+    for side, found in runs.items():
+        if side != "ours":
+            yield row_of([run.interval for run in found], f"{case}/{side}", "interval", "s")
+        for metric, (unit, number) in NUMBERS.items():
+            yield row_of([number(run) for run in found], f"{case}/{side}", metric, unit)
+    marks = {"requests": MOST_REQUESTS, "delay": 1.0, "cpu": MOST_CPU[service]}
+    for side in [*runs][1:]:
+        pairs = list(zip(runs["ours"], runs[side], strict=True))
+        for metric, most in marks.items():
+            _, number = NUMBERS[metric]
+            ratios = [number(ours) / number(theirs) for ours, theirs in pairs]
+            yield row_of(ratios, f"{case}/ours", f"{metric} by {side}", most=most)
