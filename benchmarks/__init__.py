@@ -16,5 +16,6 @@ MODULES: Final = {
     "call": "call",
     "decode": "decode",
     "wait": "wait",
+    "threads": "threads",
 }
 """The benchmarks by name, and the modules of this package that they are."""

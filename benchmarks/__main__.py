@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from types import ModuleType
 
-from benchmarks import MODULES, everything
+from benchmarks import MODULES, everything, plots
 from benchmarks.report import Note, Row, as_json, as_table
 
 
@@ -33,21 +33,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         all are run, one that breaks off does not keep the others from it, and the end is a 1.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What it costs.")
-    names = (*MODULES, "all")
-    parser.add_argument("name", choices=names, help="which benchmark to run")
+    names = (*MODULES, "all", "plots")
+    parser.add_argument("name", choices=names, help="which benchmark to run; plots draws")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, no table")
     given = sys.argv[1:] if arguments is None else arguments
     name = next((word for word in given if word in names), None)
     if name is None:
         parser.parse_args(given)  # help, or what is wrong with the command line
         return 1
-    benchmark: ModuleType = everything
-    if name != "all":
-        benchmark = import_module(f"benchmarks.{MODULES[name]}")
+    others: dict[str, ModuleType] = {"all": everything, "plots": plots}
+    benchmark = others.get(name) or import_module(f"benchmarks.{MODULES[name]}")
     parser.description = benchmark.__doc__
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     benchmark.add_options(parser)
     options = parser.parse_args(given)
+    if name == "plots":
+        for drawn in plots.draw(options):
+            stream = sys.stderr if isinstance(drawn, Note) else sys.stdout
+            stream.write(f"{drawn}\n")
+        return 0
     faults: list[Note] = []
     rows = _rows(benchmark.run(options), faults)
     show = everything.as_table if name == "all" else as_table

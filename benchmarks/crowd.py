@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 SIGMA: Final = 0.6
-LONGEST: Final = 4.0
+LONGEST: Final = 3.0
 """So many medians are the longest that a job lasts."""
 WARM_UP: Final = 8
 """So many jobs have ended before the others begin; they come last."""

@@ -1,8 +1,9 @@
 """All benchmarks, one after the other, each in a process of its own.
 
 The table has all numbers, each case with its benchmark's name in front; below it stands a summary
-of those that have a mark. The summary is also written to a file, in Markdown. With ``--quick`` all
-are run in a small size, which shows that they work, and little more.
+of those that have a mark. The summary is also written to a file, in Markdown, and all numbers to
+one beside it, as lines of JSON, from which ``plots`` draws. With ``--quick`` all are run in a small
+size, which shows that they work, and little more.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from benchmarks import MODULES, report
 from benchmarks.child import in_child
 from benchmarks.report import Note, Row
 
-__all__ = ["add_options", "as_markdown", "as_table", "run"]
+__all__ = ["ROWS", "add_options", "as_markdown", "as_table", "run"]
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
+ROWS = RESULTS.with_suffix(".jsonl")
 PACKAGES = (
     *("jobkit_async", "aiohttp", "anyio", "attrs", "cattrs", "msgspec", "yarl"),
     *("bsubio", "vidispine", "pydantic", "azure-core", "httpx"),
@@ -57,7 +59,12 @@ def run(options: argparse.Namespace) -> Iterator[Row | Note]:
                 notes.append(each if each.fault else attrs.evolve(each, case=f"{name}/{each.case}"))
                 yield notes[-1]
     lines = as_markdown(rows, notes, quick=options.quick)
-    options.results.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    _write(options.results, lines)
+    _write(options.results.with_suffix(ROWS.suffix), report.as_json(rows))
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def measure(module: str, *, quick: bool) -> list[Row | Note]:

@@ -9,8 +9,8 @@ tracemalloc counts them, in a process of its own for each case.
 - ``job+handle``: the same with the job's id, a string of 36 characters, and its handle.
 - ``awaiter``: what ``asyncio.create_task(job.wait(timeout=3600))`` adds to that, the task, its
   frames, its future and its deadline included.
-- ``all``: the three together, and beside it the growth of the process, which has in it what was
-  allocated on the way and is free again.
+- ``all``: the three together, also for fewer jobs; and beside it the growth of the process, which
+  has in it what was allocated on the way and is free again.
 - ``finished``: how resident memory grows while jobs pass through, after a tenth of them.
 
 ``one`` in a case is a service where one request answers for all jobs, ``chunks`` one with 100 jobs
@@ -65,8 +65,13 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
         yield Row(case=f"job+handle/{name}", metric="bytes", value=handled, unit="B", most=700)
         yield Row(case=f"awaiter/{name}", metric="bytes", value=waiter, unit="B", most=1500)
         resident = in_child(awaited, jobs, batch, "rss")
-        yield Row(case=f"all/{name}", metric="bytes", value=handled + waiter, unit="B")
-        yield Row(case=f"all/{name}", metric="rss", value=resident, unit="B")
+        for fewer in (1000, 10_000):
+            if fewer < jobs:
+                each = in_child(awaited, fewer, batch, "bytes")
+                yield Row(case=f"all/{name}/{fewer}", metric="bytes", value=each, unit="B")
+        case = f"all/{name}/{jobs}"
+        yield Row(case=case, metric="bytes", value=handled + waiter, unit="B")
+        yield Row(case=case, metric="rss", value=resident, unit="B")
     yield Row(case="sighting", metric="bytes", value=in_child(sightings, jobs), unit="B")
     first, last = in_child(flow, options.finished)
     yield Row(case="finished", metric="rss after a tenth", value=first / MIB, unit="MiB")

@@ -21,8 +21,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import resource
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -35,6 +33,7 @@ import attrs
 from benchmarks.child import in_child
 from benchmarks.file_server import FileServer
 from benchmarks.report import Row, row_of
+from benchmarks.resident import most_resident, resident
 from jobkit_async.services.leia.client import LeiaClient
 from jobkit_async.transfer import CHUNK
 
@@ -132,27 +131,13 @@ def measure(case: str, side: str, stages: list[_Stage]) -> _Run:
             await transfer(stage)
         stages[-1].target.unlink(missing_ok=True)  # as it takes time to replace a large file
         gc.collect()
-        before = _resident("VmRSS")
+        before = resident()
         begun, cpu = time.perf_counter(), time.process_time()
         await transfer(stages[-1])
         took, cpu = time.perf_counter() - begun, time.process_time() - cpu
-        return _Run(took, cpu, max(0, _resident("VmHWM") - before))
+        return _Run(took, cpu, max(0, most_resident() - before))
 
     return asyncio.run(each())
-
-
-def _resident(which: str) -> int:
-    """Resident bytes of this process: now (VmRSS), or the most there ever were (VmHWM).
-
-    Where the system does not tell, both are the most.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith(f"{which}:"):
-                return int(line.split()[1]) << 10
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most << 10
 
 
 async def _chunks(size: int) -> AsyncIterator[bytes]:

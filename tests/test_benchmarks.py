@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import MODULES, everything
+from benchmarks import MODULES, everything, plots
 from benchmarks.__main__ import main
 from benchmarks.crowd import WARM_UP, EcotaxaCrowd, Fate, LeiaCrowd, fates
 from benchmarks.crowd_server import CrowdServer
@@ -192,12 +192,13 @@ def test_wait_compares_with_who_is_there() -> None:
     note = "azure: left out, as azure.core cannot be imported; the extra bench has what lacks"
     assert done.stderr.splitlines() == [note]
     rows = {(row["case"], row["metric"]): row for row in map(json.loads, done.stdout.splitlines())}
-    marked = {key for key, row in rows.items() if "mark" in row}
+    marked = [key for key, row in rows.items() if "mark" in row]
     metrics = {f"{metric} by gather" for metric in ("requests", "delay", "cpu")}
     for name in ("ecotaxa", "leia"):
-        assert {metric for case, metric in marked if case == f"{name}/40/ours"} == metrics
-        for side in ("ours", "gather"):
-            numbers = {metric: row["value"] for (c, metric), row in rows.items() if side in c}
+        assert {metric for case, metric in marked if case == f"{name}/40/paced"} == metrics
+        for side in ("ours", "paced", "gather"):
+            case = f"{name}/40/{side}"
+            numbers = {metric: row["value"] for (c, metric), row in rows.items() if c == case}
             assert numbers["requests"] > 0.0
             assert 0.0 < numbers["delay"] < numbers["wall"]
             assert 0.0 < numbers["busy"] <= 1.0
@@ -205,6 +206,24 @@ def test_wait_compares_with_who_is_there() -> None:
         by_hand = rows[f"{name}/40/gather", "final"]["value"]
         assert by_hand == (1.0 if name == "leia" else 0.0)
         assert rows[f"{name}/40/gather", "requests"]["value"] >= 1.0
+
+
+@pytest.mark.slow
+def test_threads_compares_with_the_official_clients_that_are_there() -> None:
+    arguments = ("--jobs", "30", "--median", "0.3", "--interval", "0.1", "--json")
+    done = run_without("bsubio", "threads", *arguments)
+    assert done.returncode == 0
+    there = installed("vidispine")
+    assert len(done.stderr.splitlines()) == 2 - len(there)
+    rows = {(row["case"], row["metric"]): row for row in map(json.loads, done.stdout.splitlines())}
+    sides = {"bsubio/ours", "vidispine/ours", *(f"{name}/official" for name in there)}
+    assert {case for case, _ in rows} == sides
+    for side in sides:
+        for metric in ("wall", "cpu", "requests", "delay", "server"):
+            assert rows[side, metric]["value"] > 0.0
+        assert rows[side, "growth"]["value"] >= 0.0
+        assert rows[side, "delay"]["value"] < rows[side, "wall"]["value"]
+    assert all(("vidispine/ours", "cpu by official") in rows for _ in there)
 
 
 @pytest.mark.slow
@@ -284,6 +303,9 @@ def test_all_writes_a_page_of_the_marks_and_survives_one_that_breaks_off(
     assert [row.split()[0].split("/")[0] for row in marked] == [
         name for name in MODULES if name not in ("memory", "decode")
     ]
+    lines = [json.loads(line) for line in page.with_suffix(".jsonl").read_text().splitlines()]
+    awaited = {"case": "loop/awaited", "metric": "turn", "value": 4.0, "unit": "ms"}
+    assert awaited | {"spread": [3.5, 4.5]} in lines
     text = page.read_text()
     assert f"{os.cpu_count()} cores" in text
     assert count in text
@@ -295,6 +317,52 @@ def test_all_writes_a_page_of_the_marks_and_survives_one_that_breaks_off(
     assert main(["all", "--quick", "--json", "--results", str(page)]) == 1
     cases = [json.loads(line)["case"] for line in capsys.readouterr().out.splitlines()]
     assert cases.count("loop/awaited") == 2
+
+
+def some_rows(path: Path) -> Path:
+    rows = [
+        ("detection/A/learned30/R5", "R", 5.0),
+        ("detection/A/learned30/R5", "D", 10.0),
+        ("detection/A/fixed10/R9.0", "R", 9.0),
+        ("detection/A/fixed10/R9.0", "D", 5.0),
+        ("memory/all/one/1000", "bytes", 2000.0),
+        ("memory/all/one/1000", "rss", 2500.0),
+        ("scale/1000/ours", "cpu", 3.0),
+        ("scale/10000/ours", "cpu", 3.5),
+    ]
+    lines = as_json(Row(case=case, metric=metric, value=value) for case, metric, value in rows)
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+@pytest.mark.skipif(not installed("matplotlib"), reason="the extra plots is not installed")
+def test_pictures_are_drawn_of_what_there_are_numbers_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plots, "best_delay", lambda _, requests: 40.0 / requests)
+    rows, folder = some_rows(tmp_path / "rows.jsonl"), tmp_path / "drawn"
+    found: list[dict[str, bytes]] = []
+    for _ in range(2):
+        assert main(["plots", "--rows", str(rows), "--folder", str(folder)]) == 0
+        out, err = capsys.readouterr()
+        assert out.splitlines() == [str(folder / f"{name}.svg") for name in ("delay", "jobs")]
+        assert err == f"wait: left out, as {rows} has no numbers for it\n"
+        found.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    drawn, again = found
+    assert drawn == again  # one that is kept in the repository changes only with its numbers
+    delay = drawn["delay.svg"].decode()
+    for text in ("ours, 30 jobs ended", "every 10 s", "optimum", "A: log-normal"):
+        assert text in delay
+    assert "one request for all jobs" in drawn["jobs.svg"].decode()
+
+
+def test_nothing_is_drawn_without_matplotlib(tmp_path: Path) -> None:
+    rows = some_rows(tmp_path / "rows.jsonl")
+    done = run_without("matplotlib", "plots", "--rows", str(rows), "--folder", str(tmp_path))
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert done.stderr == "plots: nothing is drawn without matplotlib, of the extra plots\n"
+    assert [*tmp_path.iterdir()] == [rows]
 
 
 @pytest.mark.parametrize("name", [*MODULES])
