@@ -122,7 +122,7 @@ class Crowd(ABC):
 
     def _template(self, index: int, phase: str) -> bytes:
         """A job's JSON text, with places for what is to be filled in."""
-        row: dict[str, Any] = dict(SERVICES[self.service](index, phase))
+        row: dict[str, Any] = dict(SERVICES[self.service](index, phase, 0))
         for name in row.keys() & HOLES.keys():
             if row[name] is not None:
                 row[name] = HOLES[name]
