@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         Polling,
         Waited,
     )
+    from jobkit_async.raw import RawResponse, with_raw_response
     from jobkit_async.services.bsubio.client import BsubioClient
     from jobkit_async.services.bsubio.job import BsubioJob
     from jobkit_async.services.ecotaxa.client import EcotaxaClient
@@ -117,6 +118,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "model": ("UNSET", "Unset"),
     "options": ("Limits", "Retry", "Timeout"),
     "polling.schedule": ("ExponentialBackoff", "FixedInterval", "Policy", "Polling", "Waited"),
+    "raw": ("RawResponse", "with_raw_response"),
     "services.bsubio.client": ("BsubioClient",),
     "services.bsubio.job": ("BsubioJob",),
     "services.ecotaxa.client": ("EcotaxaClient",),
@@ -178,6 +180,7 @@ __all__ = [
     "Polling",
     "PollingFailed",
     "RateLimited",
+    "RawResponse",
     "RequestEvent",
     "RequestTimeout",
     "Retry",
@@ -197,6 +200,7 @@ __all__ = [
     "as_completed",
     "combine_hooks",
     "wait_all",
+    "with_raw_response",
 ]
 
 

@@ -18,12 +18,16 @@ from jobkit_async.model import aware
 from jobkit_async.redact import excerpt, redact
 from jobkit_async.request import Request
 
-__all__ = ["Answer", "check", "http_date", "read", "refusal", "retry_after"]
+__all__ = ["Answer", "check", "http_date", "read", "refusal", "request_id", "retry_after"]
 
 LONGEST_WAIT: Final = 3600.0
 """The most seconds that a Retry-After header is believed."""
 DIGITS: Final = 18
 """The most digits of a number in a header that is believed."""
+LONGEST_ID: Final = 128
+"""The most characters of a request's id that are kept."""
+_REQUEST_IDS: Final = ("X-Request-Id", "Request-Id", "X-Correlation-Id", "X-Amzn-RequestId")
+"""Headers by which services and the proxies before them name a request."""
 _SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 _NO_CHARSETS: Final = frozenset(
     {"idna", "mbcs", "oem", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
@@ -174,6 +178,7 @@ def refusal(request: Request, answer: Answer, now: float | None = None) -> ApiEr
         reason=redact(said, request.secrets),
         body=excerpt(answer.body, request.secrets),
         retry_after=retry_after(answer.headers, now),
+        request_id=_named(request, answer),
     )
 
 
@@ -184,7 +189,13 @@ def _failure(request: Request, answer: Answer) -> ApiError:
         operation=request.operation,
         reason=redact(_reason(answer), request.secrets),
         body=excerpt(answer.body, request.secrets),
+        request_id=_named(request, answer),
     )
+
+
+def _named(request: Request, answer: Answer) -> str | None:
+    name = request_id(answer.headers)
+    return None if name is None else redact(name, request.secrets)
 
 
 def _reason(answer: Answer) -> str:
@@ -257,3 +268,14 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
             return None
         seconds = until - present
     return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """By what name the service, or a proxy before it, knows a request; None where it has none.
+
+    Args:
+        headers: Headers of the answer; names compare without case.
+    """
+    names = (headers.get(header, "").strip() for header in _REQUEST_IDS)
+    found = next(filter(None, names), None)
+    return None if found is None else found[:LONGEST_ID]

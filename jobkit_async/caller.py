@@ -65,6 +65,8 @@ class Caller:
         budget: What all callers of a client together may spend on repetitions.
         rng: Where jitter comes from.
         lane: Among whom its requests wait for their turn.
+        on_answer: Is told each answer that came, whatever its status; of a file's, none of its
+            body.
     """
 
     transport: Transport
@@ -73,6 +75,7 @@ class Caller:
     budget: Budget
     rng: random.Random
     lane: Lane = Lane.CALLS
+    on_answer: Callable[[Answer], None] | None = None
 
     async def value(self, row: Endpoint, *arguments: Any) -> Any:
         """Carry an operation out.
@@ -109,6 +112,8 @@ class Caller:
                 # As it is: its size is told then, and a rest can be asked for.
                 plain = {"Accept-Encoding": "identity", **headers, **more}
                 reply = await self.transport.stream(request, plain, time=time, lane=self.lane)
+                if self.on_answer is not None:
+                    self.on_answer(Answer(reply.status, reply.headers, b""))
                 if 200 <= reply.status < 300 or (more and reply.status == 416):
                     return reply
                 raise await self._refusal(request, reply, time)
@@ -139,7 +144,10 @@ class Caller:
         return RetryState(row.repeat, self.options.retry, self.budget, self.rng)
 
     async def _send(self, request: Request, headers: Mapping[str, str], time: CallTime) -> Answer:
-        return await self.transport.send(request, headers, time=time, lane=self.lane)
+        answer = await self.transport.send(request, headers, time=time, lane=self.lane)
+        if self.on_answer is not None:
+            self.on_answer(answer)
+        return answer
 
     async def _refusal(self, request: Request, reply: Reply, time: CallTime) -> JobkitError:
         body = bytearray()

@@ -178,7 +178,11 @@ class ApiError(JobkitError):
         status: The HTTP status. A service can also report failure in a 2xx answer.
         operation: Name of the operation that was called.
         body: The first :data:`EXCERPT` characters of the answer's body.
+        request_id: By what name the service knows the request, to be told to its support; None
+            where the answer does not say.
     """
+
+    request_id: str | None = None
 
     def __init__(self, message: str, *, status: int, operation: str, body: str = "") -> None:
         super().__init__(message)
@@ -244,7 +248,13 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 
 def api_error(
-    status: int, *, operation: str, reason: str, body: str = "", retry_after: float | None = None
+    status: int,
+    *,
+    operation: str,
+    reason: str,
+    body: str = "",
+    retry_after: float | None = None,
+    request_id: str | None = None,
 ) -> ApiError:
     """The error for an HTTP status.
 
@@ -254,12 +264,15 @@ def api_error(
         reason: What the service says, in one line, or a phrase of ours where it says nothing.
         body: Text of the answer; kept up to :data:`EXCERPT` characters.
         retry_after: Seconds from a Retry-After header.
+        request_id: The request's name from a header.
     """
     cls = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
     message = f"{operation}: HTTP {status}: {reason[:EXCERPT]}"
     error = cls(message, status=status, operation=operation, body=body)
     if isinstance(error, RateLimited | ServerError):
         error.retry_after = retry_after
+    if request_id is not None:
+        error.request_id = request_id
     return error
 
 

@@ -93,6 +93,7 @@ PUBLIC = [
     "Polling",
     "PollingFailed",
     "RateLimited",
+    "RawResponse",
     "RequestEvent",
     "RequestTimeout",
     "Retry",
@@ -112,6 +113,7 @@ PUBLIC = [
     "as_completed",
     "combine_hooks",
     "wait_all",
+    "with_raw_response",
 ]
 EXCEPTIONS = [
     value

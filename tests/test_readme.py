@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 BLOCKS = {
     "README.md": {"python": 4, "console": 2, "text": 1, "toml": 1},
     "docs/architecture.md": {},
-    "docs/clients.md": {"python": 5, "text": 1},
+    "docs/clients.md": {"python": 7, "text": 1},
     "docs/observability.md": {"python": 2},
     "docs/testing.md": {"python": 2},
     "docs/waiting.md": {"python": 1},
@@ -154,7 +154,7 @@ async def test_the_block_about_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_the_block_about_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    copy = execute("docs/clients.md", 3)["copy"]
+    copy = execute("docs/clients.md", 4)["copy"]
     at_once = Plan(queued=0.0, running=0.0)
     async with (
         FakeEcotaxa(planner=lambda rng, job_type: at_once) as ecotaxa,
@@ -196,6 +196,30 @@ async def test_the_block_about_middlewares(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.looptime
+async def test_the_block_about_pages() -> None:
+    unfinished = execute("docs/clients.md", 3)["unfinished"]
+    async with FakeLeia() as server:
+        model = server.add_model("invoices")
+        async with LeiaClient(token="leia-token", base_url=server.base_url) as client:
+            apply = client.models.admin_apply_model_async
+            await (await apply("app-1", model.id, ["doc-1"])).wait(check=False)
+            job = await apply("app-1", model.id, ["doc-1"])
+            assert await unfinished(client) == [job.id]
+
+
+@pytest.mark.looptime
+async def test_the_block_about_the_raw_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    traced = execute("docs/clients.md", 6)["traced"]
+    async with (
+        FakeBsubio() as server,
+        BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,
+    ):
+        job = await client.run("pdf/extract", b"data")
+        assert await traced(client, job.id) == "pending"
+    assert re.fullmatch(r"200 application/json; charset=utf-8 \d+ None\n", capsys.readouterr().out)
+
+
+@pytest.mark.looptime
 @pytest.mark.parametrize(
     ("plan", "told"),
     [
@@ -208,7 +232,7 @@ async def test_the_block_about_middlewares(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_the_block_about_errors(
     plan: Plan | None, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = execute("docs/clients.md", 4)["result"]
+    result = execute("docs/clients.md", 5)["result"]
     async with (
         FakeBsubio(planner=lambda rng, job_type: plan or Plan()) as server,
         BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,

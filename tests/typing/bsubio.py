@@ -3,13 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Mapping
 from pathlib import Path
 from typing import BinaryIO, assert_type
 
 import aiohttp
 
-from jobkit_async import BsubioClient, BsubioJob, JobList, JobState, Outcome, Upload, wait_all
+from jobkit_async import (
+    BsubioClient,
+    BsubioJob,
+    JobList,
+    JobState,
+    Outcome,
+    RawResponse,
+    Upload,
+    wait_all,
+    with_raw_response,
+)
 from jobkit_async.services.bsubio import models
 
 
@@ -31,6 +41,12 @@ async def results(client: BsubioClient, request: models.CreateJobRequest) -> Non
     assert_type((await client.jobs.list_jobs()).total, int | None)
     assert_type(await client.jobs.cancel_job(job.id), models.CancelJob200Response)
     assert_type(await client.jobs.submit_job(job.id), models.SubmitJob200Response)
+    assert_type(await client.run("pdf/extract", "paper.pdf"), BsubioJob)
+    assert_type([one async for one in client.iter_jobs()], list[BsubioJob])
+    assert_type(await with_raw_response(client.jobs.get_job, job.id), RawResponse[BsubioJob])
+    answer = await with_raw_response(client.jobs.list_jobs, status="created", limit=3)
+    assert_type(answer.value, JobList[BsubioJob])
+    assert_type(answer.headers, Mapping[str, str])
     assert_type(client.job("id"), BsubioJob)
     assert_type(client.job_from_ref(job.ref), BsubioJob)
     assert_type(await wait_all([job]), list[Outcome[BsubioJob]])
@@ -65,6 +81,8 @@ async def mistakes(client: BsubioClient, job: BsubioJob) -> None:
     await job.wait("60")  # type: ignore[arg-type]
     await job.wait(on_input="ask")  # type: ignore[arg-type]
     await job.wait(60, False)  # type: ignore[call-arg]
+    await with_raw_response(client.jobs.get_job, 1)  # type: ignore[arg-type]
+    await with_raw_response(client.jobs.get_job)  # type: ignore[call-arg]
     job.restart()  # type: ignore[attr-defined]
     client.job(3)  # type: ignore[arg-type]
     client.with_options(headers=["a"])  # type: ignore[arg-type]

@@ -22,6 +22,8 @@ async def results(client: LeiaClient) -> None:
     assert_type(await client.jobs.admin_get_job_statuses("app", ["a"]), dict[str, str])
     assert_type(await client.jobs.admin_get_jobs(limit=3), JobList[LeiaJob])
     assert_type(await client.models.admin_get_models(), list[models.Model])
+    assert_type([one async for one in client.iter_models()], list[models.Model])
+    assert_type([one async for one in client.iter_jobs()], list[LeiaJob])
     assert_type(await client.models.admin_get_model("app", "model"), models.Model)
     assert_type(await client.models.admin_create_model(b"", "name", "app"), models.Model)
     assert_type(await client.models.admin_get_model_contents("app", "model"), Download)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from jobkit_async.auth import bearer
 from jobkit_async.caller import Caller
+from jobkit_async.errors import JobkitError, OutcomeUnknown
 from jobkit_async.hooks import Hooks
 from jobkit_async.options import Limits, Retry, Timeout
 from jobkit_async.polling.schedule import Polling
@@ -15,7 +16,8 @@ from jobkit_async.service import ServiceClient
 from jobkit_async.services.bsubio import models
 from jobkit_async.services.bsubio.api import BsubioJobsApi
 from jobkit_async.services.bsubio.job import BsubioJob
-from jobkit_async.services.bsubio.source import BsubioSource
+from jobkit_async.services.bsubio.source import PAGE, BsubioSource
+from jobkit_async.transfer import Content, UploadBody
 
 if TYPE_CHECKING:
     import aiohttp
@@ -95,3 +97,69 @@ class BsubioClient(ServiceClient[BsubioJob, models.Job]):
             InvalidArgument: That is no id.
         """
         return self._handle(self._record_of(self._key_of(job_id)))
+
+    async def run(self, type: str, data: Content) -> BsubioJob:  # noqa: A002 - the service's word
+        """Create a job, upload its data and submit it.
+
+        If the answer to the upload or the submission is lost, the job tells whether it has arrived,
+        and if so, this goes on. Nothing is sent twice.
+
+        Args:
+            type: The job type, such as ``"pdf/extract"``.
+            data: Bytes, a path, a binary file, an async iterable of bytes, or an ``Upload``.
+
+        Returns:
+            A handle on the job, which is on its way.
+
+        Raises:
+            InvalidArgument: The data cannot be read; if so from the first, no job was created.
+            OutcomeUnknown: An answer was lost, and the job does not show what it meant.
+            JobkitError: One of the three failed. If the job has been created, a note on the error
+                tells its ref: it stays there, for want of its data or of being submitted.
+        """
+        self._check()
+        await UploadBody("data", data).check()
+        job = await self.jobs.create_job(models.CreateJobRequest(type=type))
+        try:
+            try:
+                await job.upload(data)
+            except OutcomeUnknown:
+                if (await job.refresh()).status in (None, models.JobStatus.CREATED):
+                    raise
+            try:
+                await job.submit()
+            except OutcomeUnknown:
+                waits = (None, models.JobStatus.CREATED, models.JobStatus.LOADED)
+                if (await job.refresh()).status in waits:
+                    raise
+        except JobkitError as error:
+            error.add_note(f"The job was created, and was not seen to be on its way: {job.ref}")
+            raise
+        return job
+
+    async def iter_jobs(self, *, status: str | None = None) -> AsyncGenerator[BsubioJob, None]:
+        """Your own jobs, as many as the service shows.
+
+        A listing shows at most 100 jobs, and the service has no further pages. Where there are
+        more, those of each status are listed on their own, so that up to 100 of each are found.
+        ``total`` of what ``jobs.list_jobs()`` returns tells how many there are.
+
+        Args:
+            status: Only jobs with this status. Known words: ``models.JobStatus``.
+
+        Raises:
+            JobkitError: A listing could not be read.
+        """
+        seen: set[str] = set()
+        listing = await self.jobs.list_jobs(status=status, limit=PAGE)
+        statuses = iter(() if status is not None else models.JobStatus)
+        cut = listing.total is None or listing.total > len(listing)
+        while True:
+            for job in listing:
+                if job.id not in seen:
+                    seen.add(job.id)
+                    yield job
+            following = next(statuses, None) if cut and len(seen) >= PAGE else None
+            if following is None:
+                return
+            listing = await self.jobs.list_jobs(status=following, limit=PAGE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from jobkit_async.auth import Auth, LoginAuth, bearer, one_of
@@ -122,6 +122,17 @@ class EcotaxaClient(ServiceClient[EcotaxaJob, models.JobModel]):
             InvalidArgument: That is no id.
         """
         return self._handle(self._record_of(self._key_of(job_id)))
+
+    async def iter_jobs(self) -> AsyncGenerator[EcotaxaJob, None]:
+        """All jobs, of your own or, with the client's ``for_admin``, of all users.
+
+        The service has no pages: one request lists them all, in no particular order.
+
+        Raises:
+            JobkitError: The listing could not be read.
+        """
+        for job in await self.jobs.list_jobs(self._for_admin):
+            yield job
 
     def _key_of(self, job_id: Any) -> int:
         if not isinstance(job_id, int) or isinstance(job_id, bool):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from jobkit_async.auth import Auth, LoginAuth, StaticAuth, one_of, secret
 from jobkit_async.caller import Caller
 from jobkit_async.hooks import Hooks
 from jobkit_async.options import Limits, Retry, Timeout
+from jobkit_async.paging import all_items
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
 from jobkit_async.request import check_id
@@ -16,6 +19,7 @@ from jobkit_async.service import ServiceClient
 from jobkit_async.services.leia import endpoints, models
 from jobkit_async.services.leia.api import LeiaJobsApi, LeiaModelsApi
 from jobkit_async.services.leia.job import LeiaJob
+from jobkit_async.services.leia.models import Model
 from jobkit_async.services.leia.source import LeiaSource
 
 if TYPE_CHECKING:
@@ -144,3 +148,123 @@ class LeiaClient(ServiceClient[LeiaJob, models.Job]):
         """
         scope = None if submitter_id is None else check_id("submitter_id", submitter_id)
         return self._handle(self._record_of(self._key_of(job_id), scope))
+
+    async def iter_jobs(
+        self,
+        *,
+        submitter_id: str | None = None,
+        application_id: str | None = None,
+        job_type: str | None = None,
+        model_id: str | None = None,
+        document_id: str | None = None,
+        execute_after_id: str | None = None,
+        parent_job_id: str | None = None,
+        status: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        sort: str = "creation_time",
+    ) -> AsyncGenerator[LeiaJob, None]:
+        """All jobs that match, page by page, each of them once.
+
+        No job is left out that matches from first to last, though others come and go, as long as
+        the jobs keep their order: a job's creation never changes, its status does. Jobs that come
+        to match, or cease to, while the pages are read may be among them or not; so it is with
+        jobs that are equal by ``sort`` if the service does not keep their order.
+
+        Args:
+            submitter_id: As for ``jobs.admin_get_jobs``, and so are all the others.
+            application_id: Only jobs on documents of this application.
+            job_type: Only jobs of this type.
+            model_id: Only jobs that apply this model.
+            document_id: Only jobs that process this document.
+            execute_after_id: Only jobs that wait, or waited, for this job.
+            parent_job_id: Only jobs that are a part of this job.
+            status: Only jobs with this status.
+            created_after: Only jobs created after this moment.
+            created_before: Only jobs created before this moment.
+            sort: Fields to sort by; the oldest first by default.
+
+        Raises:
+            JobkitError: A page could not be read.
+        """
+
+        async def fetch(offset: int, limit: int) -> tuple[Sequence[LeiaJob], int | None]:
+            page = await self.jobs.admin_get_jobs(
+                submitter_id=submitter_id,
+                application_id=application_id,
+                job_type=job_type,
+                model_id=model_id,
+                document_id=document_id,
+                execute_after_id=execute_after_id,
+                parent_job_id=parent_job_id,
+                status=status,
+                created_after=created_after,
+                created_before=created_before,
+                sort=sort,
+                offset=offset,
+                limit=limit,
+            )
+            return page, page.total
+
+        async with aclosing(all_items(fetch, lambda job: job.id)) as found:
+            async for job in found:
+                yield job
+
+    async def iter_models(
+        self,
+        *,
+        application_id: str | None = None,
+        model_type: str | None = None,
+        name: str | None = None,
+        short_name: str | None = None,
+        description: str | None = None,
+        input_types: Sequence[str] | None = None,
+        tags: Sequence[str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        only_mine: bool | None = None,
+        sort: str = "creation_time",
+    ) -> AsyncGenerator[Model, None]:
+        """All models that match, page by page, each of them once.
+
+        What is said of :meth:`iter_jobs` holds for models too. The service does not tell how many
+        there are, so the last page is followed by one request more.
+
+        Args:
+            application_id: As for ``models.admin_get_models``, and so are all the others.
+            model_type: Only models of this type.
+            name: Only models with this name.
+            short_name: Only the model with this short name.
+            description: Only models whose description contains this.
+            input_types: Only models that read this.
+            tags: Only models with these tags.
+            created_after: Only models created after this moment.
+            created_before: Only models created before this moment.
+            only_mine: Whether to leave out models that the application may use but does not own.
+            sort: Fields to sort by; the oldest first by default.
+
+        Raises:
+            JobkitError: A page could not be read.
+        """
+
+        async def fetch(offset: int, limit: int) -> tuple[Sequence[Model], None]:
+            page = await self.models.admin_get_models(
+                application_id=application_id,
+                model_type=model_type,
+                name=name,
+                short_name=short_name,
+                description=description,
+                input_types=input_types,
+                tags=tags,
+                created_after=created_after,
+                created_before=created_before,
+                only_mine=only_mine,
+                sort=sort,
+                offset=offset,
+                limit=limit,
+            )
+            return page, None
+
+        async with aclosing(all_items(fetch, lambda model: model.id)) as found:
+            async for model in found:
+                yield model

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobkit_async.auth import basic
@@ -11,6 +12,7 @@ from jobkit_async.checks import check_flag
 from jobkit_async.endpoint import Endpoint
 from jobkit_async.hooks import Hooks
 from jobkit_async.options import Limits, Retry, Timeout
+from jobkit_async.paging import all_items
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Source
 from jobkit_async.service import ServiceClient
@@ -107,3 +109,69 @@ class VidispineClient(ServiceClient[VidispineJob, models.JobType]):
             InvalidArgument: That is no id.
         """
         return self._handle(self._record_of(self._key_of(job_id)))
+
+    async def iter_jobs(
+        self,
+        *,
+        jobmetadata: Sequence[str] | None = None,
+        field: Sequence[str] | None = None,
+        starttime_to: str | None = None,
+        user: bool | None = None,
+        type: Sequence[str] | None = None,  # noqa: A002 - the service's word
+        starttime_from: str | None = None,
+        step: bool | None = None,
+        state: Sequence[str] | None = None,
+        sort: str = "jobId asc",
+        metadata: bool | None = None,
+        finishtime_from: str | None = None,
+        finishtime_to: str | None = None,
+    ) -> AsyncGenerator[VidispineJob, None]:
+        """All jobs that match, page by page, each of them once.
+
+        No job is left out that matches from first to last, though others come and go, as long as
+        the jobs keep their order: an id never changes, a state does. Jobs that come to match, or
+        cease to, while the pages are read may be among them or not; so it is with jobs that are
+        equal by ``sort`` if the service does not keep their order.
+
+        Args:
+            jobmetadata: As for ``jobs.get_jobs``, and so are all the others.
+            field: Names of the metadata to include.
+            starttime_to: Only jobs that started at or before this moment.
+            user: Whether to leave out the jobs of other users; by default unless the client was
+                made with ``all_users``.
+            type: Only jobs of these types.
+            starttime_from: Only jobs that started at or after this moment.
+            step: Whether to include the log of steps.
+            state: Only jobs in these states.
+            sort: What to sort by; by id by default.
+            metadata: Whether to include the metadata of the jobs.
+            finishtime_from: Only jobs that ended at or after this moment.
+            finishtime_to: Only jobs that ended at or before this moment.
+
+        Raises:
+            JobkitError: A page could not be read.
+        """
+        own = False if user is None and self._all_users else user
+
+        async def fetch(offset: int, limit: int) -> tuple[Sequence[VidispineJob], int | None]:
+            page = await self.jobs.get_jobs(
+                jobmetadata=jobmetadata,
+                field=field,
+                starttime_to=starttime_to,
+                user=own,
+                first=offset + 1 if offset else None,
+                type=type,
+                starttime_from=starttime_from,
+                step=step,
+                number=limit,
+                state=state,
+                sort=sort,
+                metadata=metadata,
+                finishtime_from=finishtime_from,
+                finishtime_to=finishtime_to,
+            )
+            return page, page.total
+
+        async with aclosing(all_items(fetch, lambda job: job.id)) as found:
+            async for job in found:
+                yield job
