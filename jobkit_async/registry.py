@@ -39,7 +39,14 @@ def find_service(name: str) -> ServiceSpec:
         close = get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
         raise InvalidArgument("service", f"there is no service {name!r}; {hint}")
-    spec = points[0].load()
+    if len({point.value for point in points}) > 1:
+        several = " and ".join(sorted(point.value for point in points))
+        raise InvalidArgument("service", f"{name!r} is announced by {several}: uninstall one")
+    try:
+        spec = points[0].load()
+    except Exception as error:  # a package from elsewhere may raise anything
+        problem = f"{points[0].value} cannot be loaded: {type(error).__name__}: {error}"
+        raise InvalidArgument("service", problem) from error
     if not isinstance(spec, ServiceSpec):
         raise InvalidArgument("service", f"{points[0].value} is no ServiceSpec")
     return spec

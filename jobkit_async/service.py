@@ -19,7 +19,17 @@ from functools import cache
 from importlib.metadata import version
 from inspect import Parameter, signature
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    Self,
+    TypedDict,
+    TypeVar,
+    cast,
+)
 
 import attrs
 
@@ -47,7 +57,7 @@ from jobkit_async.transport import Transport, check_base_url
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["ServiceApi", "ServiceClient"]
+__all__ = ["ClientOptions", "ServiceApi", "ServiceClient"]
 
 DataT = TypeVar("DataT")
 JobT = TypeVar("JobT", bound=Job[Any])
@@ -57,12 +67,34 @@ REMEMBERED: Final = 10_000
 """Cancellations that are remembered after the last handle of their job has gone."""
 
 
+class ClientOptions(TypedDict, total=False):
+    """What every client takes besides its credentials; all of it can be left out.
+
+    A client of a service from elsewhere hands it on, as ``**options: Unpack[ClientOptions]``.
+    """
+
+    base_url: str
+    session: aiohttp.ClientSession | None
+    polling: Polling | None
+    timeout: float | Timeout | None
+    retry: Retry | None
+    limits: Limits | None
+    headers: Mapping[str, str] | None
+    middlewares: Sequence[aiohttp.ClientMiddlewareType] | None
+    allow_plain_http: bool
+    hooks: Hooks | None
+
+
 class ServiceClient(ABC, Generic[JobT, DataT]):
     """The base of the services' clients.
 
+    A service's client says what the attributes below are, how its jobs are observed
+    (:meth:`_make_source`), and has one property for each group of operations, named as in the
+    table. What else begins with an underscore is the library's own.
+
     Args:
         auth: The credentials.
-        base_url: Where the service is.
+        base_url: Where the service is; by default :attr:`default_base_url`.
         session: The caller's own aiohttp session; it is neither closed nor changed.
         polling: How jobs are waited for.
         timeout: How long the parts of a call may take; a number is the seconds of one attempt.
@@ -77,7 +109,9 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
     service: ClassVar[str]
     """Name of the service."""
     default_base_url: ClassVar[str]
+    """Where the service is, unless something else is said."""
     _job_class: ClassVar[Callable[..., Any]]
+    """The class of its handles."""
     _credentials: ClassVar[tuple[str, ...]]
     """Names of the arguments that say who we are; ``from_env`` looks for them."""
     _settings: ClassVar[tuple[str, ...]] = ("base_url",)
@@ -87,19 +121,20 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         self,
         *,
         auth: Callable[[Caller], Auth] | Auth,
-        base_url: str,
-        session: aiohttp.ClientSession | None,
-        polling: Polling | None,
-        timeout: float | Timeout | None,
+        base_url: str | None = None,
+        session: aiohttp.ClientSession | None = None,
+        polling: Polling | None = None,
+        timeout: float | Timeout | None = None,
         retry: Retry | None = None,
         limits: Limits | None = None,
         headers: Mapping[str, str] | None = None,
         middlewares: Sequence[aiohttp.ClientMiddlewareType] | None = None,
-        allow_plain_http: bool,
+        allow_plain_http: bool = False,
         hooks: Hooks | None = None,
     ) -> None:
         polling = _given("polling", Polling, polling)
-        base_url = check_base_url(base_url, allow_plain_http=allow_plain_http)
+        place = self.default_base_url if base_url is None else base_url
+        base_url = check_base_url(place, allow_plain_http=allow_plain_http)
         self.base_url: Final = base_url
         self.deployment: Final = deployment_of(base_url)
         options = Options(
@@ -173,6 +208,8 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
                 found[name] = os.environ[variable]
         found.update(options)
         for name, parameter in signature(cls).parameters.items():
+            if parameter.kind is Parameter.VAR_KEYWORD:
+                continue
             if parameter.default is Parameter.empty and name not in found:
                 raise InvalidArgument(name, f"set {cls.service.upper()}_{name.upper()}")
         try:
@@ -258,6 +295,14 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
 
     # -- jobs
 
+    def job(self, job_id: Any) -> JobT:
+        """A handle of a job whose id is known. No I/O.
+
+        Raises:
+            InvalidArgument: That is no id.
+        """
+        return self._handle(self._record_of(self._key_of(job_id)))
+
     def job_from_ref(self, ref: str) -> JobT:
         """The handle that a reference stands for. No I/O.
 
@@ -284,7 +329,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         return self._handle(record)
 
     def _key_of(self, job_id: Any) -> Any:
-        """A job's id as the service's own type, checked."""
+        """A job's id as the service's own type, checked; a str unless a client says otherwise."""
         return check_id("job_id", job_id)
 
     def _parse_key(self, text: str) -> Any:

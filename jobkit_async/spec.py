@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from enum import StrEnum
+
     from jobkit_async.endpoint import Table
     from jobkit_async.fakes.server import FakeServer
     from jobkit_async.service import ServiceClient
+    from jobkit_async.states import JobState
 
 __all__ = ["ServiceSpec"]
 
@@ -27,6 +31,9 @@ class ServiceSpec:
         table_name: Its operations, a :class:`~jobkit_async.endpoint.Table`.
         client_name: Its client class.
         fake_name: Its embedded server's class.
+        states_name: What each of its statuses means, a mapping to
+            :class:`~jobkit_async.states.JobState`.
+        statuses_name: The words that its documentation has for a job's status, an enumeration.
     """
 
     name: str
@@ -34,6 +41,8 @@ class ServiceSpec:
     table_name: str = "endpoints:TABLE"
     client_name: str
     fake_name: str
+    states_name: str = "source:STATES"
+    statuses_name: str = "models:JobStatus"
 
     def _load(self, part: str) -> Any:
         module, _, name = part.partition(":")
@@ -53,3 +62,13 @@ class ServiceSpec:
     def fake(self) -> type[FakeServer[Any]]:
         """Its embedded server's class."""
         return cast("type[FakeServer[Any]]", self._load(self.fake_name))
+
+    @property
+    def states(self) -> Mapping[str, JobState]:
+        """What each of its statuses means."""
+        return cast("Mapping[str, JobState]", self._load(self.states_name))
+
+    @property
+    def statuses(self) -> type[StrEnum]:
+        """The words that its documentation has for a job's status."""
+        return cast("type[StrEnum]", self._load(self.statuses_name))

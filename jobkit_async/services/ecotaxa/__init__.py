@@ -11,4 +11,5 @@ SPEC = ServiceSpec(
     package=__name__,
     client_name="client:EcotaxaClient",
     fake_name="fake:FakeEcotaxa",
+    statuses_name="models:DBJobState",
 )

@@ -11,4 +11,5 @@ SPEC = ServiceSpec(
     package=__name__,
     client_name="client:LeiaClient",
     fake_name="fake:FakeLeia",
+    statuses_name="models:Statuses",
 )
