@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -15,7 +15,7 @@ import attrs
 from aiohttp import web
 
 from jobkit_async.checks import check_seconds
-from jobkit_async.errors import JobkitError
+from jobkit_async.errors import InvalidArgument, JobkitError
 from jobkit_async.fakes.clock import Clock
 from jobkit_async.fakes.faults import Faults, check_faults
 from jobkit_async.fakes.ledger import Ending, Ledger
@@ -98,6 +98,7 @@ class FakeServer(ABC, Generic[JobT]):
         struck: Number of those that a fault struck, by operation.
         seen: The requests themselves, where ``record`` asked for them.
         jobs: The jobs by id, those that were removed included.
+        planner: Draws the plan of each new job; can be set at any time.
     """
 
     service: ClassVar[str]
@@ -124,7 +125,8 @@ class FakeServer(ABC, Generic[JobT]):
         self.seen: list[Seen] = []
         self.jobs: dict[Any, JobT] = {}
         self._rng = random.Random(seed)
-        self._planner = planner
+        self.planner = planner
+        self._next: deque[Plan] = deque()
         self._port = port
         self._epoch = epoch
         self._record = record
@@ -248,7 +250,23 @@ class FakeServer(ABC, Generic[JobT]):
 
     def plan(self, job_type: str) -> Plan:
         """Draw what is to become of a new job."""
-        return self._planner(self._rng, job_type)
+        return self._next.popleft() if self._next else self.planner(self._rng, job_type)
+
+    def next_jobs(self, *plans: Plan) -> None:
+        """Say what is to become of the next jobs, in the order in which they are created.
+
+        The jobs after them are the planner's again. Called again, it adds to what was said before.
+
+        Args:
+            *plans: One for each job, such as ``Plan.fails("out of memory", after=5)``.
+
+        Raises:
+            InvalidArgument: One of them is no plan.
+        """
+        for plan in plans:
+            if not isinstance(plan, Plan):
+                raise InvalidArgument("plans", f"a Plan is due, not {type(plan).__name__}")
+        self._next.extend(plans)
 
     def note(self, kind: str, job: str | int, **detail: Any) -> None:
         """Enter an effect into the ledger, now."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Self
 
 import attrs
+
+from jobkit_async.checks import check_seconds
+from jobkit_async.errors import InvalidArgument
 
 __all__ = ["Plan", "Planner", "Timeline", "drawn"]
 
@@ -71,6 +74,42 @@ class Plan:
     running: float = 4.0
     outcome: Literal["success", "failure", "question"] = "success"
     message: str = "the job failed as planned"
+
+    @classmethod
+    def succeeds(cls, *, after: float = 0.0, queued: float = 0.0) -> Self:
+        """A job that succeeds.
+
+        Args:
+            after: Seconds from when it is on its way to its end.
+            queued: How many of them it waits for a worker.
+        """
+        return cls(queued=queued, running=_running(after, queued))
+
+    @classmethod
+    def fails(
+        cls, message: str = "the job failed as planned", *, after: float = 0.0, queued: float = 0.0
+    ) -> Self:
+        """A job that fails.
+
+        Args:
+            message: What the service says about the failure.
+            after: Seconds from when it is on its way to its end.
+            queued: How many of them it waits for a worker.
+        """
+        running = _running(after, queued)
+        return cls(queued=queued, running=running, outcome="failure", message=message)
+
+    @classmethod
+    def never_ends(cls) -> Self:
+        """A job that runs on for a thousand years, unless it is cancelled."""
+        return cls(queued=0.0, running=3e10)
+
+
+def _running(after: float, queued: float) -> float:
+    check_seconds("queued", queued, zero=True)
+    if check_seconds("after", after, zero=True) < queued:
+        raise InvalidArgument("after", f"the job is queued for {queued} s of it")
+    return after - queued
 
 
 Planner = Callable[[random.Random, str], Plan]

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from jobkit_async.services.ecotaxa.fake import FakeEcotaxa
     from jobkit_async.services.leia.fake import FakeLeia
     from jobkit_async.services.vidispine.fake import FakeVidispine
+    from jobkit_async.testing.conformance import NotConforming, check_service
+    from jobkit_async.testing.virtual import VirtualTime, virtual_loop, virtual_time
 
 __all__ = [
     "COMMON_FAULTS",
@@ -45,10 +47,15 @@ __all__ = [
     "Fault",
     "Faults",
     "Ledger",
+    "NotConforming",
     "Plan",
     "Planner",
     "Seen",
+    "VirtualTime",
+    "check_service",
     "drawn",
+    "virtual_loop",
+    "virtual_time",
 ]
 
 _HOME_OF = {
@@ -63,10 +70,15 @@ _HOME_OF = {
     "Fault": "fakes.faults",
     "Faults": "fakes.faults",
     "Ledger": "fakes.ledger",
+    "NotConforming": "testing.conformance",
     "Plan": "fakes.timeline",
     "Planner": "fakes.timeline",
     "Seen": "fakes.server",
+    "VirtualTime": "testing.virtual",
+    "check_service": "testing.conformance",
     "drawn": "fakes.timeline",
+    "virtual_loop": "testing.virtual",
+    "virtual_time": "testing.virtual",
 }
 
 

@@ -1,57 +1,145 @@
-"""pytest fixtures: a running embedded server for each service.
+"""pytest fixtures: a running embedded server for each service, and virtual time.
 
-They are asynchronous fixtures of pytest-asyncio, which has to be installed; the servers are loaded
-when a test asks for one, so a test run that uses none pays nothing.
+They serve tests of pytest-asyncio, and tests of anyio's plugin on its asyncio backend. pytest
+imports this module in every run wherever the library is installed, so it imports hardly anything:
+a server is loaded when a test asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
 
 if TYPE_CHECKING:
-    from pytest_asyncio import fixture
+    from jobkit_async.testing.virtual import VirtualTime
 
-    from jobkit_async.testing import FakeBsubio, FakeEcotaxa, FakeLeia, FakeVidispine
-else:
+__all__ = [
+    "fake_bsubio",
+    "fake_ecotaxa",
+    "fake_leia",
+    "fake_vidispine",
+    "server_fixture",
+    "virtual_time",
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bring what takes pytest-asyncio, where that is active."""
+    if config.pluginmanager.has_plugin("asyncio"):
+        from jobkit_async.testing import loops  # noqa: PLC0415 - see above
+
+        config.pluginmanager.register(loops, "jobkit_async_loops")
+
+
+# -- in whose event loop a test runs
+
+
+@pytest.fixture
+async def _jobkit_anyio_loop() -> AsyncIterator[asyncio.AbstractEventLoop]:
+    """The event loop of a test that anyio's plugin runs."""
+    yield asyncio.get_running_loop()  # noqa: PT022 - the loop lives until this is over
+
+
+def _loop_of(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoop:
+    """The event loop that the test will run in; it does not run yet."""
+    config = request.config
+    if "anyio_backend" in request.fixturenames:
+        backend = request.getfixturevalue("anyio_backend_name")
+        if backend != "asyncio":
+            _refuse(
+                request,
+                f"takes asyncio, and this test runs on {backend}: give it a fixture "
+                "anyio_backend that returns 'asyncio'",
+            )
+        mode = config.getoption("asyncio_mode", None) or _ini(config, "asyncio_mode")
+        if mode == "auto":
+            _refuse(
+                request,
+                "cannot serve a test of anyio while pytest-asyncio takes all asynchronous "
+                "fixtures: set asyncio_mode to strict",
+            )
+        name = "_jobkit_anyio_loop"
+    elif config.pluginmanager.has_plugin("asyncio"):
+        marker = request.node.get_closest_marker("asyncio")
+        scope = marker.kwargs.get("loop_scope") if marker is not None else None
+        scope = scope or _ini(config, "asyncio_default_test_loop_scope") or "function"
+        name = f"_jobkit_{scope}_loop"
+    else:
+        _refuse(
+            request,
+            "takes an asynchronous test: install pytest-asyncio, or mark the test with "
+            "@pytest.mark.anyio",
+        )
+    loop: asyncio.AbstractEventLoop = request.getfixturevalue(name)
+    return loop
+
+
+def _ini(config: pytest.Config, name: str) -> Any:
     try:
-        from pytest_asyncio import fixture
-    except ImportError:  # every test run finds the plugin, also one without asynchronous tests
-        from pytest import fixture  # noqa: PT013
-
-__all__ = ["fake_bsubio", "fake_ecotaxa", "fake_leia", "fake_vidispine"]
+        return config.getini(name)
+    except (KeyError, ValueError):
+        return None  # its plugin is not active, or is of another age
 
 
-async def _running(name: str) -> AsyncIterator[Any]:
-    from jobkit_async import testing  # noqa: PLC0415 - see the module docstring
+def _refuse(request: pytest.FixtureRequest, why: str) -> NoReturn:
+    pytest.fail(f"{request.fixturename} {why}", pytrace=False)
 
-    async with getattr(testing, name)() as server:
+
+# -- servers
+
+
+def server_fixture(service: str, **options: Any) -> Callable[..., Any]:
+    """A fixture that gives a running embedded server of a service.
+
+    It is named by what it is assigned to, in a ``conftest.py`` or a plugin::
+
+        fake_gridbatch = server_fixture("gridbatch")
+
+    Args:
+        service: Name of the service, as its package announces it.
+        **options: Arguments of the embedded server, such as ``seed=1``.
+
+    Returns:
+        The fixture.
+    """
+
+    @pytest.fixture
+    def running_server(request: pytest.FixtureRequest) -> Iterator[Any]:
+        loop = _loop_of(request)
+        from jobkit_async.registry import find_service  # noqa: PLC0415 - see above
+
+        server = find_service(service).fake(**options)
+        loop.run_until_complete(server.start())
         yield server
+        loop.run_until_complete(server.aclose())
+
+    return running_server
 
 
-@fixture
-async def fake_bsubio() -> AsyncIterator[FakeBsubio]:
-    """A running embedded bsub.io server."""
-    async for server in _running("FakeBsubio"):
-        yield server
+fake_bsubio = server_fixture("bsubio")
+fake_ecotaxa = server_fixture("ecotaxa")
+fake_leia = server_fixture("leia")
+fake_vidispine = server_fixture("vidispine")
 
 
-@fixture
-async def fake_ecotaxa() -> AsyncIterator[FakeEcotaxa]:
-    """A running embedded EcoTaxa server."""
-    async for server in _running("FakeEcotaxa"):
-        yield server
+# -- time
 
 
-@fixture
-async def fake_leia() -> AsyncIterator[FakeLeia]:
-    """A running embedded Leia server."""
-    async for server in _running("FakeLeia"):
-        yield server
+@pytest.fixture
+def virtual_time(request: pytest.FixtureRequest) -> Iterator[VirtualTime]:
+    """Makes the time of the test virtual: however long a wait, it takes milliseconds."""
+    loop = _loop_of(request)
+    from jobkit_async.testing import virtual  # noqa: PLC0415 - see above
 
-
-@fixture
-async def fake_vidispine() -> AsyncIterator[FakeVidispine]:
-    """A running embedded Vidispine server."""
-    async for server in _running("FakeVidispine"):
-        yield server
+    if request.node.get_closest_marker("looptime") or request.config.getoption("looptime", None):
+        _refuse(request, "and looptime's mark or option do the same: leave one of them out")
+    with ExitStack() as stack:
+        try:
+            time = stack.enter_context(virtual.virtual_time(loop))
+        except RuntimeError as error:
+            _refuse(request, f"cannot be had: {error}")
+        yield time
