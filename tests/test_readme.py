@@ -37,10 +37,12 @@ BLOCKS = {
     "docs/architecture.md": {},
     "docs/clients.md": {"python": 7, "text": 1},
     "docs/observability.md": {"python": 2},
+    "docs/own_service.md": {"console": 2, "py": 9, "toml": 1},
     "docs/testing.md": {"python": 2},
     "docs/waiting.md": {"python": 1},
 }
-"""How many blocks of which language there are; each has its test below, or in ``test_docs.py``."""
+"""How many blocks of which language there are; each has its test below, in ``test_docs.py`` or in
+``test_own_service.py``."""
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
