@@ -27,6 +27,7 @@ from jobkit_async.cli import _table
 from jobkit_async.demo import DemoResult, ServiceResult
 from jobkit_async.registry import GROUP, find_service, service_names
 from jobkit_async.states import Need
+from jobkit_async.testing import plugin
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jobkit_async"
@@ -221,6 +222,15 @@ def test_the_metrics() -> None:
     table = rows("docs/observability.md", "metric", "unit", "what it tells")
     told = {(name, unit) for row, unit, _ in table for name in codes(row)}
     assert told == {(name, "" if unit.startswith("{") else unit) for name, unit in made}
+
+
+# -- tests of users
+
+
+def test_the_fixtures() -> None:
+    table = rows("docs/testing.md", "fixture", "what it is")
+    named = [name for fixtures, _ in table for name in codes(fixtures)]
+    assert sorted([*named, "server_fixture"]) == sorted(plugin.__all__)
 
 
 # -- waiting

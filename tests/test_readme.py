@@ -38,7 +38,7 @@ BLOCKS = {
     "docs/clients.md": {"python": 7, "text": 1},
     "docs/observability.md": {"python": 2},
     "docs/own_service.md": {"console": 2, "py": 9, "toml": 1},
-    "docs/testing.md": {"python": 2},
+    "docs/testing.md": {"python": 3},
     "docs/waiting.md": {"python": 1},
 }
 """How many blocks of which language there are; each has its test below, in ``test_docs.py`` or in
