@@ -41,6 +41,7 @@ from jobkit_async.errors import DecodeError, InvalidArgument, JobkitError, Outco
 from jobkit_async.hooks import Hooks, Reporter
 from jobkit_async.job import Job
 from jobkit_async.joblist import JobList
+from jobkit_async.model import UNSET, Unset
 from jobkit_async.options import Limits, Retry, Timeout
 from jobkit_async.polling.record import Record
 from jobkit_async.polling.schedule import Polling
@@ -121,7 +122,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         self,
         *,
         auth: Callable[[Caller], Auth] | Auth,
-        base_url: str | None = None,
+        base_url: str | Unset = UNSET,
         session: aiohttp.ClientSession | None = None,
         polling: Polling | None = None,
         timeout: float | Timeout | None = None,
@@ -133,7 +134,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         hooks: Hooks | None = None,
     ) -> None:
         polling = _given("polling", Polling, polling)
-        place = self.default_base_url if base_url is None else base_url
+        place = self.default_base_url if isinstance(base_url, Unset) else base_url
         base_url = check_base_url(place, allow_plain_http=allow_plain_http)
         self.base_url: Final = base_url
         self.deployment: Final = deployment_of(base_url)
