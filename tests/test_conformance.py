@@ -154,9 +154,17 @@ BROKEN = [
     ),
     ("source.py", "final=state.ended", "final=True", "'RUNNING' is said to have ended for good"),
     # its embedded server
+    ("fake.py", "if not hmac.", "if False and hmac.", "its embedded server lets everybody in"),
+    (
+        "fake.py",
+        'service: ClassVar[str] = "gridbatch"',
+        'service: ClassVar[str] = "gridbatch"\n    prefix: ClassVar[str] = "/planted-api_key-5f1c"',
+        "a credential travels in the URL",
+    ),
+]
+BROKEN_TOO = [
     ("fake.py", "jobs must be a list", "1" * 9, None),
     ("fake.py", 'ids = (await _object(request)).get("jobs")', "ids = 1 / 0", "server fails: "),
-    ("fake.py", "if not hmac.", "if False and hmac.", "its embedded server lets everybody in"),
     ("job.py", "cast(str, self._record.key)", "self._record.key.upper()", "is another job than"),
     ("source.py", "reason=job.status_reason", "reason=None", "and the reason is None"),
     ("source.py", "cancels=word == S.FAILED", "cancels=False", "cancelled is found to have failed"),
@@ -169,17 +177,14 @@ BROKEN = [
         "    @property\n    def jobs",
         "a credential is shown: by (",
     ),
-    (
-        "fake.py",
-        'service: ClassVar[str] = "gridbatch"',
-        'service: ClassVar[str] = "gridbatch"\n    prefix: ClassVar[str] = "/planted-api_key-5f1c"',
-        "a credential travels in the URL",
-    ),
     ("fake.py", "if it in self.jobs]", "]", "A job that the service does not know any more: "),
 ]
 
 
-@pytest.mark.parametrize(("file", "old", "new", "fault"), BROKEN)
+@pytest.mark.parametrize(
+    ("file", "old", "new", "fault"),
+    [*BROKEN, *(pytest.param(*case, marks=pytest.mark.slow) for case in BROKEN_TOO)],
+)
 def test_what_is_broken_is_told(
     file: str, old: str, new: str, fault: str | None, spec_of: Callable[..., Any], watch: Any
 ) -> None:

@@ -251,12 +251,14 @@ def test_tests_of_anyio_and_of_pytest_asyncio_side_by_side(project: Any) -> None
     assert "\nvirtual_time cannot be had: the time of a Loop cannot be virtual: use asyn" in told
 
 
+@pytest.mark.slow
 def test_where_pytest_asyncio_takes_all(project: Any) -> None:
     counts, told = project("-oasyncio_mode=auto", "-k", "test_asyncio or test_anyio")
     assert counts == {"passed": 6, "error": 7}, told
     assert "\nfake_bsubio cannot serve a test of anyio while pytest-asyncio takes all" in told
 
 
+@pytest.mark.slow
 def test_without_pytest_asyncio(project: Any, tmp_path: Path) -> None:
     (tmp_path / "test_asyncio.py").write_text("def test_none(fake_bsubio):\n    pass\n")
     counts, told = project("-pno:asyncio", "-pno:looptime_plugin", "-Wignore", "-k", "not uvloop")
