@@ -371,7 +371,9 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
             sighting = attrs.evolve(sighting, data=None)
             record.keep(data)
         if not sighting.raw_status and (record.newest is not None or sighting.data is None):
-            return self._handle(record)  # ids alone say nothing about the job
+            if row.repeat is Repeat.ONCE and record.newest is None:
+                record.born, record.dated = asked_at, True
+            return self._handle(record)  # ids alone say nothing else about the job
         counted = record.observe(sighting, asked_at=asked_at, now=now)
         if counted is not None:
             self._tracker.notice(record, counted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import re
@@ -15,7 +16,7 @@ from typing import Any
 import attrs
 import pytest
 
-from jobkit_async import InvalidArgument, Polling, registry
+from jobkit_async import InvalidArgument, JobState, Polling, registry
 from jobkit_async.codegen.__main__ import main as codegen
 from jobkit_async.registry import GROUP, find_service, service_names
 from jobkit_async.services.bsubio.models import CreateJobRequest
@@ -62,6 +63,9 @@ def test_our_own_services_conform(service: str) -> None:
 
 GRIDBATCH = Path(__file__).parents[1] / "examples" / "gridbatch"
 EXAMPLES: dict[str, Any] = json.loads((GRIDBATCH / "tests" / "answers.json").read_text())
+
+
+LOGIN = {"api_key": "grid-key"}
 
 
 async def gridbatch(client: Any, server: Any) -> Any:
@@ -282,3 +286,17 @@ async def test_a_client_takes_the_options_of_every_client(
     assert client.job("gb-1") == client.job("gb-1") != client.job("gb-2")
     with pytest.raises(InvalidArgument, match="job_id"):
         client.job("")
+
+
+async def test_the_age_of_a_job_whose_creation_is_answered_by_its_id(
+    spec_of: Callable[..., Any],
+) -> None:
+    spec = spec_of()
+    async with spec.fake() as server, spec.client(**LOGIN, base_url=server.base_url) as client:
+        before = asyncio.get_running_loop().time()
+        job = await gridbatch(client, server)
+        assert job.state is JobState.UNKNOWN
+        assert job._record.dated
+        assert before <= job._record.born <= asyncio.get_running_loop().time()
+        assert job.data.job_name == "f"  # which is not the full snapshot that wait() gives
+        assert (await job.refresh()).job_queue == "night"
