@@ -1,4 +1,7 @@
-"""What a service is made of, by name: so that knowing of a service loads nothing of it."""
+"""What a service is made of, by name: so that knowing of a service loads nothing of it.
+
+Public for authors of services, see ``docs/own_service.md``.
+"""
 
 from __future__ import annotations
 

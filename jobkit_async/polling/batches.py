@@ -1,7 +1,8 @@
 """Observes jobs by a request that describes many of them at once, for services that have one.
 
 One odd thing spoils nothing else: where the service refuses a request as a whole, its ids are cut
-in two until the odd ones are found; of an answer with one odd job, the others count.
+in two until the odd ones are found; of an answer with one odd job, the others count. Public for
+authors of services, see ``docs/own_service.md``.
 """
 
 from __future__ import annotations

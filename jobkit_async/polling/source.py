@@ -1,4 +1,7 @@
-"""The protocol by which a service observes many jobs, and what an observation is."""
+"""The protocol by which a service observes many jobs, and what an observation is.
+
+Public for authors of services, see ``docs/own_service.md``.
+"""
 
 from __future__ import annotations
 
