@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobkit_async.callbacks.receiver import CallbackReceiver
     from jobkit_async.errors import (
         AnswerTooLarge,
         ApiError,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from jobkit_async.waiting import AsCompleted, Outcome, as_completed, wait_all
 
 _HOMES: dict[str, tuple[str, ...]] = {
+    "callbacks.receiver": ("CallbackReceiver",),
     "errors": (
         "AnswerTooLarge",
         "ApiError",
@@ -141,6 +143,7 @@ __all__ = [
     "BadRequest",
     "BsubioClient",
     "BsubioJob",
+    "CallbackReceiver",
     "ClientClosed",
     "Conflict",
     "ConnectFailed",

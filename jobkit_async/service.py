@@ -64,6 +64,10 @@ DataT = TypeVar("DataT")
 JobT = TypeVar("JobT", bound=Job[Any])
 OptionsT = TypeVar("OptionsT")
 
+Promises = Callable[[Mapping[str, Any], str], bool]
+"""Whether the service, given these arguments of an operation, will call an address once the job
+has ended."""
+
 REMEMBERED: Final = 10_000
 """Cancellations that are remembered after the last handle of their job has gone."""
 
@@ -163,6 +167,8 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         alone = attrs.evolve(options, retry=Retry(retries=0), reporter=watcher)
         polls = attrs.evolve(self._caller, options=alone, lane=Lane.POLLS)
         self._cancelled: OrderedDict[Any, None] = OrderedDict()
+        # By address; shared with all views, as the dict of what was cancelled is.
+        self._callbacks: dict[str, Promises] = {}
         self._source: Source[DataT] = self._make_source(polls)
         self._tracker: Final = Tracker(
             self._source,
@@ -365,6 +371,10 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
             given = dict(zip((param.name for param in row.params), arguments, strict=True))
             scope = given.get(name) or getattr(data, name, None)
         record = self._record_of(key, scope, sure=scope is not None)
+        if row.repeat is Repeat.ONCE and self._callbacks:
+            given = dict(zip((param.name for param in row.params), arguments, strict=True))
+            if any(promises(given, url) for url, promises in self._callbacks.items()):
+                self._tracker.promise(record)
         now = _now()
         sighting = self._source.sight(data)
         if not self._shows_all(row, arguments):

@@ -5,13 +5,13 @@ Public for authors of services, see ``docs/own_service.md``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from enum import StrEnum
 
     from jobkit_async.endpoint import Table
@@ -19,7 +19,33 @@ if TYPE_CHECKING:
     from jobkit_async.service import ServiceClient
     from jobkit_async.states import JobState
 
-__all__ = ["ServiceSpec"]
+__all__ = ["CallbackFormat", "ServiceSpec"]
+
+
+class CallbackFormat(Protocol):
+    """What the calls of a service look like, by which it tells of its jobs unasked."""
+
+    @property
+    def expected(self) -> str:
+        """What a call has to be, in words."""
+        ...
+
+    def key(self, body: bytes) -> Any:
+        """The key of the job that a call is about, as clients know it; None if it is no call.
+
+        Args:
+            body: What was sent, as it came.
+        """
+        ...
+
+    def promises(self, arguments: Mapping[str, Any], url: str) -> bool:
+        """Whether an operation with these arguments has the service call once its job has ended.
+
+        Args:
+            arguments: The operation's arguments by name.
+            url: The address that the service was told to call.
+        """
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -37,6 +63,7 @@ class ServiceSpec:
         states_name: What each of its statuses means, a mapping to
             :class:`~jobkit_async.states.JobState`.
         statuses_name: The words that its documentation has for a job's status, an enumeration.
+        callbacks_name: Its :class:`CallbackFormat`; None for a service that does not call.
     """
 
     name: str
@@ -46,6 +73,7 @@ class ServiceSpec:
     fake_name: str
     states_name: str = "source:STATES"
     statuses_name: str = "models:JobStatus"
+    callbacks_name: str | None = None
 
     def _load(self, part: str) -> Any:
         module, _, name = part.partition(":")
@@ -75,3 +103,9 @@ class ServiceSpec:
     def statuses(self) -> type[StrEnum]:
         """The words that its documentation has for a job's status."""
         return cast("type[StrEnum]", self._load(self.statuses_name))
+
+    @property
+    def callbacks(self) -> CallbackFormat | None:
+        """What its calls look like; None if it makes none."""
+        name = self.callbacks_name
+        return None if name is None else cast("CallbackFormat", self._load(name))

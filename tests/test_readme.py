@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer, unused_port
 from multidict import CIMultiDict
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.trace import TracerProvider
@@ -35,6 +36,7 @@ ROOT = Path(__file__).parents[1]
 BLOCKS = {
     "README.md": {"python": 4, "console": 2, "text": 1, "toml": 1},
     "docs/architecture.md": {},
+    "docs/callbacks.md": {"python": 2},
     "docs/clients.md": {"python": 7, "text": 1},
     "docs/observability.md": {"python": 2},
     "docs/own_service.md": {"console": 2, "py": 9, "toml": 1},
@@ -122,7 +124,11 @@ def test_the_blocks_that_are_tests(tmp_path: Path) -> None:
     """In a project of their own, which has nothing but the settings that the README shows."""
     (settings,) = blocks("README.md", "toml")
     (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
-    tests = [blocks("README.md", "python")[3], *blocks("docs/testing.md", "python")]
+    tests = [
+        blocks("README.md", "python")[3],
+        *blocks("docs/testing.md", "python"),
+        blocks("docs/callbacks.md", "python")[1],
+    ]
     for number, code in enumerate(tests):
         (tmp_path / f"test_{number}.py").write_text(code, encoding="utf-8")
     done = subprocess.run(
@@ -271,6 +277,24 @@ async def test_the_blocks_about_hooks_and_opentelemetry(monkeypatch: pytest.Monk
     assert spans[-1].name == "start a job"
     assert all(span.parent == spans[-1].get_span_context() for span in spans[:-1])
     tracers.shutdown()
+
+
+async def test_the_block_about_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_app = execute("docs/callbacks.md")["make_app"]
+    plan = Plan(queued=0.0, running=0.1)
+    port = unused_port()
+    async with FakeLeia(planner=lambda rng, job_type: plan) as server:
+        server.add_model("invoices", short_name="invoices")
+        monkeypatch.setenv("LEIA_API_KEY", server.api_key)
+        monkeypatch.setenv("LEIA_BASE_URL", server.base_url)
+        monkeypatch.setenv("PUBLIC_URL", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("SECRET", "sixteen letters or more")
+        async with (
+            TestClient(TestServer(make_app(), port=port)) as browser,
+            browser.post("/predict") as response,
+        ):
+            assert (await response.json())["result"]
+        assert [call.status for call in server.calls.made] == [204]
 
 
 def test_no_other_block_on_any_page() -> None:

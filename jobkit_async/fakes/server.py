@@ -16,6 +16,7 @@ from aiohttp import web
 
 from jobkit_async.checks import check_seconds
 from jobkit_async.errors import InvalidArgument, JobkitError
+from jobkit_async.fakes.callbacks import Calls
 from jobkit_async.fakes.clock import Clock
 from jobkit_async.fakes.faults import Faults, check_faults
 from jobkit_async.fakes.ledger import Ending, Ledger
@@ -99,6 +100,8 @@ class FakeServer(ABC, Generic[JobT]):
         seen: The requests themselves, where ``record`` asked for them.
         jobs: The jobs by id, those that were removed included.
         planner: Draws the plan of each new job; can be set at any time.
+        calls: The callbacks that it makes, where its service does; what goes wrong with them is
+            set by ``calls.faults``.
     """
 
     service: ClassVar[str]
@@ -124,6 +127,7 @@ class FakeServer(ABC, Generic[JobT]):
         self.struck: Counter[str] = Counter()
         self.seen: list[Seen] = []
         self.jobs: dict[Any, JobT] = {}
+        self.calls = Calls()
         self._rng = random.Random(seed)
         self.planner = planner
         self._next: deque[Plan] = deque()
@@ -206,9 +210,11 @@ class FakeServer(ABC, Generic[JobT]):
         await site.start()
         self._port = runner.addresses[0][1]
         self._runner = runner
+        self.calls.start()
 
     async def _hang_up(self) -> None:
         runner, self._runner = self._runner, None
+        await self.calls.aclose()
         if runner is not None:
             await runner.cleanup()
 

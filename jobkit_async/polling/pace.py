@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
+from jobkit_async.polling.nudges import Nudges
 from jobkit_async.polling.outlook import Outlook
 from jobkit_async.polling.record import Record
 from jobkit_async.polling.schedule import Polling, Schedule, Waited
@@ -32,15 +33,22 @@ class Pace:
         polling: Intervals and policy.
         batch: How many jobs one request answers for; None if one answers for all of them.
         outlook: What past jobs have shown.
+        nudges: What the service has called about by itself.
     """
 
     def __init__(
-        self, schedule: Schedule, polling: Polling, batch: int | None, outlook: Outlook
+        self,
+        schedule: Schedule,
+        polling: Polling,
+        batch: int | None,
+        outlook: Outlook,
+        nudges: Nudges,
     ) -> None:
         self._schedule = schedule
         self._polling = polling
         self._batch = batch
         self._outlook = outlook
+        self._nudges = nudges
         self._cost = 1.0  # requests that the last look took
         self._looks = 0
         self._phased: tuple[int, float] | None = None
@@ -53,6 +61,8 @@ class Pace:
         if not known or record.alive_at is None:
             return self.hurried(now)  # what is not known to be on its way has something to tell
         gap = self._gap(record, max(known), 0, self._terms(awaited))
+        if self._nudges.any_promised:
+            gap = self._polling.within(gap * self._nudges.slower_at_first(record))
         return max(self.hurried(now), max(known) + gap)
 
     def plan(self, now: float, looked_at: Iterable[Entry[Any]], awaited: int) -> None:
@@ -66,6 +76,8 @@ class Pace:
         terms = self._terms(awaited)
         for entry in looked_at:
             gap = self._gap(entry.record, now, entry.looks, terms)
+            if self._nudges.any_promised:
+                gap = self._polling.within(gap * self._nudges.slower((entry,)))
             if entry.troubled and entry.misses:
                 gap = min(gap, self._grace())
             gap = self._in_phase(gap, awaited)
@@ -84,6 +96,8 @@ class Pace:
         if not looked_at:
             return
         gap = self._gap_of_all(looked_at, now, awaited)
+        if self._nudges.any_promised:
+            gap = self._polling.within(gap * self._nudges.slower(looked_at))
         troubled = [entry for entry in looked_at if entry.troubled]
         if any(entry.misses for entry in troubled):
             gap = min(gap, self._grace())

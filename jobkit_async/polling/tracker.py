@@ -21,6 +21,7 @@ from jobkit_async.errors import NotFound, hint_of
 from jobkit_async.hooks import Reporter
 from jobkit_async.polling.deadlines import Deadlines
 from jobkit_async.polling.intake import Intake, call_safely
+from jobkit_async.polling.nudges import Nudges
 from jobkit_async.polling.outlook import Outlook
 from jobkit_async.polling.pace import Pace
 from jobkit_async.polling.reads import ReadResult, Reads
@@ -77,7 +78,8 @@ class Tracker(Generic[DataT]):
         self._others: WeakValueDictionary[Key, Record[DataT]] = WeakValueDictionary()
         self._schedule = Schedule(polling, source.batch, rng, self._entries)
         self._outlook = Outlook(polling, self._population)
-        self._pace = Pace(self._schedule, polling, source.batch, self._outlook)
+        self._nudges = Nudges(polling.min_interval)
+        self._pace = Pace(self._schedule, polling, source.batch, self._outlook, self._nudges)
         self._intake: Intake[DataT] = Intake(
             name=name,
             polling=polling,
@@ -164,6 +166,8 @@ class Tracker(Generic[DataT]):
                 at = self._pace.first_look(record, now, len(self._entries))
                 if not self._outlook.may_fit:
                     loop.call_soon(self._outlook.allow_fit)
+                if self._nudges.is_pending(record):
+                    at = self._pace.hurried(now)
             entry = self._entries[record.key] = Entry(record)
             self._others.pop(record.key, None)
             self._schedule.add(record.key, at)
@@ -189,6 +193,7 @@ class Tracker(Generic[DataT]):
         if entry is not None:
             entry.discard(watch)
             if entry.abandoned:
+                self._nudges.left(entry)
                 del self._entries[watch.record.key]
                 self._others[watch.record.key] = entry.record
                 if self._reads.drop(watch.record.key):
@@ -208,6 +213,22 @@ class Tracker(Generic[DataT]):
             entry.looks = 0
             now = asyncio.get_running_loop().time()
             self._schedule.add(key, now + self._polling.min_interval)
+            self._ring()
+
+    def promise(self, record: Record[DataT]) -> None:
+        """The service is to call once a job has ended: fewer looks will do."""
+        self._nudges.promise(record)
+
+    def nudge(self, key: Key) -> None:
+        """The service may have called about a job: if anybody waits for it, look at it now.
+
+        Calls that come in close order lead to one look, and those about jobs for which nobody waits
+        to none; they are remembered for whoever comes.
+        """
+        now = asyncio.get_running_loop().time()
+        at = self._nudges.came(key, now)
+        if key in self._entries:
+            self._schedule.add(key, max(at, self._pace.hurried(now)))
             self._ring()
 
     async def aclose(self) -> None:

@@ -24,6 +24,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobkit_async.fakes.callbacks import Call, CallbackFaults
     from jobkit_async.fakes.faults import COMMON_FAULTS, Fault, Faults
     from jobkit_async.fakes.ledger import Ending, Event, Ledger
     from jobkit_async.fakes.server import FakeServer, Seen
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMMON_FAULTS",
+    "Call",
+    "CallbackFaults",
     "Ending",
     "Event",
     "FakeBsubio",
@@ -60,6 +63,8 @@ __all__ = [
 
 _HOME_OF = {
     "COMMON_FAULTS": "fakes.faults",
+    "Call": "fakes.callbacks",
+    "CallbackFaults": "fakes.callbacks",
     "Ending": "fakes.ledger",
     "Event": "fakes.ledger",
     "FakeBsubio": "services.bsubio.fake",

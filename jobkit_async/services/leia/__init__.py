@@ -12,4 +12,5 @@ SPEC = ServiceSpec(
     client_name="client:LeiaClient",
     fake_name="fake:FakeLeia",
     statuses_name="models:Statuses",
+    callbacks_name="callbacks:CALLBACKS",
 )

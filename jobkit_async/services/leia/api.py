@@ -60,6 +60,7 @@ class LeiaJobsApi(ServiceApi[LeiaJob]):
                 too.
             body: The rules.
             callback_url: Where the service posts the job once it has ended; it expects 200 or 204.
+                ``CallbackReceiver.url_for(client)`` is such an address.
 
         Returns:
             A handle on the job.
@@ -216,6 +217,7 @@ class LeiaModelsApi(ServiceApi[LeiaJob]):
             page_range: Pages of the previous job to work on, as Python slices that count from 0,
                 comma-joined, such as ``"0,2:5,-2:"``; needs ``execute_after_id``.
             callback_url: Where the service posts the job once it has ended; it expects 200 or 204.
+                ``CallbackReceiver.url_for(client)`` is such an address.
             model_params: Passed on to the model as they are.
             block_processing: Whether the job stands still, as ``BLOCKED``, until it is started. The
                 service assumes False.
@@ -485,6 +487,7 @@ class LeiaModelsApi(ServiceApi[LeiaJob]):
             execute_after_id: Id of a job that must be processed first; where it fails, this one
                 fails too.
             callback_url: Where the service posts the job once it has ended; it expects 200 or 204.
+                ``CallbackReceiver.url_for(client)`` is such an address.
             model_params: Passed on to the training as they are.
 
         Returns:

@@ -66,7 +66,10 @@ def _id_or_short_name() -> Param:
 def _callback_url() -> Param:
     return query(
         "callback_url",
-        doc="Where the service posts the job once it has ended; it expects 200 or 204.",
+        doc=(
+            "Where the service posts the job once it has ended; it expects 200 or 204. "
+            "``CallbackReceiver.url_for(client)`` is such an address."
+        ),
     )
 
 

@@ -11,4 +11,5 @@ SPEC = ServiceSpec(
     package=__name__,
     client_name="client:VidispineClient",
     fake_name="fake:FakeVidispine",
+    callbacks_name="callbacks:CALLBACKS",
 )

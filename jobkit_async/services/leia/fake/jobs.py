@@ -77,6 +77,8 @@ class FakeLeiaJob:
     dependents: list[FakeLeiaJob] = attrs.field(factory=list, repr=False)
     parent_job_id: str | None = None
     callback_url: str | None = None
+    callback_headers: dict[str, str] = attrs.field(factory=dict, repr=False)
+    called_back: bool = False
     page_range: str | None = None
     model_params: dict[str, Any] = attrs.field(factory=dict)
     result_type: str | None = None
@@ -118,12 +120,15 @@ class FakeLeiaJob:
         ]
 
 
-def settle(job: FakeLeiaJob, now: float) -> None:
-    """Plan anew what waits for a job whose own future has changed."""
+def settle(job: FakeLeiaJob, now: float) -> list[FakeLeiaJob]:
+    """Plan anew what waits for a job whose own future has changed; those for which that is so."""
+    settled: list[FakeLeiaJob] = []
     some = list(job.dependents)
     while some:
         dependent = some.pop()
         if dependent.timeline.status(now) == S.WAITING:
             steps = dependent.steps(now)
             dependent.timeline.go(now, *(steps[1:] if steps[0][1] == S.WAITING else steps))
+            settled.append(dependent)
             some += dependent.dependents
+    return settled

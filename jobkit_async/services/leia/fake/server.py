@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, Literal
 
@@ -45,8 +47,9 @@ class FakeLeia(FakeServer[FakeLeiaJob]):
     """An embedded Leia server with one application, an admin.
 
     Every document id is taken for an existing document, every application id in a path for an
-    existing application. Callbacks are noted in the job and never made. A conditional job runs as
-    one job: the jobs of its rules show in its result only.
+    existing application. A conditional job runs as one job: the jobs of its rules show in its
+    result only. A job's callback is made once, when it has ended, to addresses on this machine; see
+    ``calls``.
 
     Args:
         api_key: The key that it accepts at log-in.
@@ -213,7 +216,7 @@ It has no models yet. A client makes one for the application {submitter_id}, and
             raise Refusal(404, "job not found, or over already")
         job.timeline.go(now, (0.0, S.CANCELED))
         self.note("cancelled", job.id)
-        settle(job, now)
+        self._expect_ends(job, *settle(job, now))
         return web.Response(status=204)
 
     async def _create_conditional(self, request: web.Request) -> web.StreamResponse:
@@ -257,7 +260,7 @@ It has no models yet. A client makes one for the application {submitter_id}, and
             raise Refusal(404, "job not found, or not blocked")
         job.timeline.go(now, *job.steps(now))
         self.note("started", job.id)
-        settle(job, now)
+        self._expect_ends(job, *settle(job, now))
         return web.json_response(self._job_document(job))
 
     # -- handlers: models
@@ -406,6 +409,7 @@ It has no models yet. A client makes one for the application {submitter_id}, and
             model=model,
             after=None if after_id is None else self.jobs[after_id],
             callback_url=given.get("callback_url"),
+            callback_headers=given.get("callback_headers") or {},
             page_range=given.get("page_range"),
             model_params=given["model_params"],
         )
@@ -417,4 +421,18 @@ It has no models yet. A client makes one for the application {submitter_id}, and
             job.after.dependents.append(job)
         self.jobs[job.id] = job
         self.note("created", job.id, type=job_type)
+        self._expect_ends(job)
         return job
+
+    def _expect_ends(self, *jobs: FakeLeiaJob) -> None:
+        """Have callbacks made of jobs whose future has changed, where they are asked for."""
+        for job in jobs:
+            at, status = job.timeline.at(math.inf)
+            if job.callback_url is not None and status in OVER:
+                self.calls.at(at, partial(self._call_back, job, job.callback_url))
+
+    def _call_back(self, job: FakeLeiaJob, url: str) -> None:
+        if job.called_back or job.timeline.status(self.clock.time()) not in OVER:
+            return  # it has been planned anew, and another time is set
+        job.called_back = True
+        self.calls.make(job.id, url, lambda: self._job_document(job), job.callback_headers)

@@ -11,7 +11,14 @@ from jobkit_async.services.vidispine.fake.jobs import OVER, SUCCEEDED, FakeVidis
 from jobkit_async.services.vidispine.models import JobStatus as S
 from jobkit_async.services.vidispine.models import StepStatus
 
-__all__ = ["date_of", "full", "job_document", "metadata_of", "problem_list"]
+__all__ = [
+    "date_of",
+    "full",
+    "job_document",
+    "metadata_of",
+    "notification_document",
+    "problem_list",
+]
 
 _STILL: Mapping[str, S] = {
     S.WAITING: S.WAITING,
@@ -118,6 +125,29 @@ def problem_list(jobs: Iterable[FakeVidispineJob], now: float) -> dict[str, Any]
         if not job.removed and job.timeline.status(now) == S.WAITING
     ]
     return full({"problem": problems})
+
+
+def notification_document(
+    job: FakeVidispineJob, at: float, status: str, action: str, number: int, clock: Clock
+) -> dict[str, Any]:
+    """What is posted about a job that got a status at a time: keys and values, all of them texts.
+
+    ``number`` tells the order of those about one job.
+    """
+    fields = {
+        "jobId": job.id,
+        "action": action,
+        "status": status,
+        "type": job.type,
+        "user": job.user,
+        "sequenceNumber": str(number),
+        "totalSteps": str(len(_STEPS)),
+    }
+    start = job.started(at)
+    if start is not None:
+        fields["started"] = date_of(start, clock).isoformat(timespec="milliseconds")
+        fields["started"] = fields["started"].replace("+00:00", "Z")
+    return {"field": _key_values({**metadata_of(job, status), **fields})}
 
 
 def metadata_of(job: FakeVidispineJob, status: str) -> dict[str, str]:

@@ -29,6 +29,9 @@ class FakeVidispineJob:
     end: tuple[float, str]
     """When and how it ends unless it is aborted."""
     removed: bool = False
+    notification: str | None = None
+    notified: list[tuple[float, str]] = attrs.field(factory=list, repr=False)
+    """What has been notified of: since when the job had which status."""
 
     def started(self, now: float) -> float | None:
         """When it started; it starts only once, however often it waits after that."""

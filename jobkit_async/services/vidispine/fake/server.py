@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from aiohttp import web
@@ -23,8 +25,13 @@ from jobkit_async.services.vidispine.fake.arguments import (
     read_only,
     wants_text,
 )
-from jobkit_async.services.vidispine.fake.documents import full, job_document, problem_list
-from jobkit_async.services.vidispine.fake.jobs import LIVE, FakeVidispineJob
+from jobkit_async.services.vidispine.fake.documents import (
+    full,
+    job_document,
+    notification_document,
+    problem_list,
+)
+from jobkit_async.services.vidispine.fake.jobs import LIVE, OVER, FakeVidispineJob
 from jobkit_async.services.vidispine.fake.listing import find_jobs, sort_jobs
 from jobkit_async.services.vidispine.models import JobStatus as S
 from jobkit_async.services.vidispine.models import JobTypeName, Priority
@@ -41,7 +48,9 @@ class FakeVidispine(FakeServer[FakeVidispineJob]):
 
     It speaks JSON, and plain text where the service does; who accepts only XML gets a 406. Lists
     without elements are left out of its answers. Where ``get_jobs`` gives no order, jobs come in
-    the order of their creation.
+    the order of their creation. A job that names a notification of :meth:`add_notification` is
+    notified of at each change of its status; see ``calls``. Ids of others are taken and have no
+    effect.
 
     Args:
         username: The user that it admits, and the one who owns what is created over HTTP.
@@ -79,6 +88,7 @@ class FakeVidispine(FakeServer[FakeVidispineJob]):
         self.password = password
         self._abort_delay = abort_delay
         self._waiting = waiting
+        self._notifications: dict[str, tuple[str, frozenset[str]]] = {}
 
     def routes(self) -> list[tuple[str, str, str, Handler]]:
         return [
@@ -119,6 +129,23 @@ class FakeVidispine(FakeServer[FakeVidispineJob]):
         """
         return self._new(job_type, user or self.username, Priority.MEDIUM, metadata or {})
 
+    def add_notification(
+        self, url: str, *, actions: Collection[str] = ("CREATE", "UPDATE", "STOP")
+    ) -> str:
+        """Set up a placeholder notification, as an administrator does.
+
+        Args:
+            url: Where it posts, on this machine: when the status changes of a job that was
+                created with it.
+            actions: Which changes it tells: the first status, later ones, the last.
+
+        Returns:
+            Its id, for the argument ``notification`` of ``create_custom_job``.
+        """
+        name = f"VX-N{len(self._notifications) + 1}"
+        self._notifications[name] = url, frozenset(actions)
+        return name
+
     # -- handlers
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
@@ -128,7 +155,8 @@ class FakeVidispine(FakeServer[FakeVidispineJob]):
             raise invalid("type", "a job type is required")
         priority = priority_of(request) or Priority.MEDIUM
         metadata = dict(metadata_pairs(request)) | await read_entries(request)
-        job = self._new(job_type, self.username, priority, metadata)
+        notification = request.query.get("notification")
+        job = self._new(job_type, self.username, priority, metadata, notification)
         return web.json_response(self._document(job))
 
     async def _rerun(self, request: web.Request) -> web.StreamResponse:
@@ -160,6 +188,7 @@ class FakeVidispine(FakeServer[FakeVidispineJob]):
             job.timeline.go(now, (0.0, S.ABORTED_PENDING), (end - now, how))
         else:
             job.timeline.go(now, (0.0, S.ABORTED_PENDING), (self._abort_delay, S.ABORTED))
+        self._expect_steps(job)
         self.note("cancelled", job.id, reason=request.query.get("reason"), cleanup=cleanup)
         return web.Response()
 
@@ -215,7 +244,12 @@ class FakeVidispine(FakeServer[FakeVidispineJob]):
     # -- jobs
 
     def _new(
-        self, job_type: str, user: str, priority: str, metadata: Mapping[str, str]
+        self,
+        job_type: str,
+        user: str,
+        priority: str,
+        metadata: Mapping[str, str],
+        notification: str | None = None,
     ) -> FakeVidispineJob:
         now = self.clock.time()
         plan = self.plan(job_type)
@@ -241,10 +275,31 @@ class FakeVidispine(FakeServer[FakeVidispineJob]):
             plan=plan,
             timeline=timeline,
             end=(now + plan.queued + plan.running, how),
+            notification=notification,
         )
         self.jobs[job.id] = job
         self.note("created", job.id, type=job_type, user=user)
+        self._expect_steps(job)
         return job
+
+    def _expect_steps(self, job: FakeVidispineJob) -> None:
+        """Have a job notified of whose future has changed, where that is asked for."""
+        if job.notification in self._notifications:
+            for at, _ in job.timeline.history(math.inf)[len(job.notified) :]:
+                self.calls.at(
+                    at, partial(self._notify, job, *self._notifications[job.notification])
+                )
+
+    def _notify(self, job: FakeVidispineJob, url: str, actions: frozenset[str]) -> None:
+        at, status = step = job.timeline.at(self.clock.time())
+        if job.removed or step in job.notified:
+            return  # it has been planned anew, and other times are set
+        job.notified.append(step)
+        number = len(job.notified)
+        action = "STOP" if status in OVER else "CREATE" if number == 1 else "UPDATE"
+        if action in actions:
+            document = notification_document(job, at, status, action, number, self.clock)
+            self.calls.make(job.id, url, lambda: document)
 
     def _find(self, request: web.Request) -> FakeVidispineJob:
         job_id = request.match_info["job_id"]

@@ -1,0 +1,1 @@
+"""Takes the calls by which services tell of their jobs unasked."""
