@@ -13,7 +13,7 @@ import random
 import sys
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -47,6 +47,7 @@ from jobkit_async.polling.record import Record
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Sighting, Source
 from jobkit_async.polling.tracker import Tracker
+from jobkit_async.polling.turns import SLICE
 from jobkit_async.pool import Lane
 from jobkit_async.redact import Hidden, forget_frames
 from jobkit_async.refs import Ref, deployment_of
@@ -70,6 +71,8 @@ has ended."""
 
 REMEMBERED: Final = 10_000
 """Cancellations that are remembered after the last handle of their job has gone."""
+TOLD: Final = 5
+"""The most faulty references that an error tells of."""
 
 
 class ClientOptions(TypedDict, total=False):
@@ -329,11 +332,50 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         try:
             key = self._parse_key(parsed.id)
         except InvalidArgument as error:
-            raise InvalidArgument("ref", str(error)) from error
+            raise InvalidArgument("ref", str(error).removeprefix("ref: ")) from error
         record = self._record_of(key, parsed.scope)
         if parsed.created is not None and record.created_at is None:
             record.set_created(parsed.created, self._caller.transport.service_time(_now()), _now())
         return self._handle(record)
+
+    async def jobs_from_refs(self, refs: Iterable[str]) -> JobList[JobT]:
+        """The handles that many references stand for, such as the lines of a file. No I/O.
+
+        Waiting for them shares its requests as ever. Their ages count from the creation that the
+        references tell, so looks at jobs that have lasted for hours are as far apart as they were.
+
+        Args:
+            refs: What ``job.ref`` gave, in any process; lines that are blank or begin with ``#``
+                are left out.
+
+        Returns:
+            The handles, in the order of the references.
+
+        Raises:
+            InvalidArgument: Some are no references, or of another service or deployment; the
+                message tells which, by their numbers from 1.
+        """
+        if isinstance(refs, str):
+            raise InvalidArgument("refs", "one text is one reference: pass a list of them")
+        if not isinstance(refs, Iterable):
+            raise InvalidArgument("refs", f"references are due, not {type(refs).__name__}")
+        jobs: list[JobT] = []
+        faults: list[str] = []
+        for number, line in enumerate(refs, 1):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+            ref = line.strip() if isinstance(line, str) else line
+            if ref == "" or (isinstance(ref, str) and ref.startswith("#")):
+                continue
+            try:
+                jobs.append(self.job_from_ref(ref))
+            except InvalidArgument as error:
+                problem = str(error).removeprefix("ref: ")
+                faults.append(f"line {number}: {problem}")
+        if faults:
+            more = f"; and {len(faults) - TOLD} more" if len(faults) > TOLD else ""
+            raise InvalidArgument("refs", "; ".join(faults[:TOLD]) + more)
+        return JobList(jobs)
 
     def _key_of(self, job_id: Any) -> Any:
         """A job's id as the service's own type, checked; a str unless a client says otherwise."""

@@ -37,7 +37,7 @@ BLOCKS = {
     "README.md": {"python": 4, "console": 2, "text": 1, "toml": 1},
     "docs/architecture.md": {},
     "docs/callbacks.md": {"python": 2},
-    "docs/clients.md": {"python": 7, "text": 1},
+    "docs/clients.md": {"python": 8, "text": 1},
     "docs/observability.md": {"python": 2},
     "docs/own_service.md": {"console": 2, "py": 9, "toml": 1},
     "docs/testing.md": {"python": 3},
@@ -216,8 +216,21 @@ async def test_the_block_about_pages() -> None:
 
 
 @pytest.mark.looptime
+async def test_the_block_about_taking_jobs_up_again(tmp_path: Path) -> None:
+    space = execute("docs/clients.md", 5)
+    async with FakeBsubio() as server:
+        async with BsubioClient(api_key=server.api_key, base_url=server.base_url) as client:
+            jobs = [await client.run("pdf/extract", b"data") for _ in range(3)]
+            space["keep"](jobs, tmp_path / "refs")
+        async with BsubioClient(api_key=server.api_key, base_url=server.base_url) as client:
+            outcomes = await space["go_on"](client, tmp_path / "refs")
+    assert [outcome.job.id for outcome in outcomes] == [job.id for job in jobs]
+    assert all(outcome.state.ended for outcome in outcomes)
+
+
+@pytest.mark.looptime
 async def test_the_block_about_the_raw_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    traced = execute("docs/clients.md", 6)["traced"]
+    traced = execute("docs/clients.md", 7)["traced"]
     async with (
         FakeBsubio() as server,
         BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,
@@ -240,7 +253,7 @@ async def test_the_block_about_the_raw_answer(capsys: pytest.CaptureFixture[str]
 async def test_the_block_about_errors(
     plan: Plan | None, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = execute("docs/clients.md", 5)["result"]
+    result = execute("docs/clients.md", 6)["result"]
     async with (
         FakeBsubio(planner=lambda rng, job_type: plan or Plan()) as server,
         BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,
