@@ -15,6 +15,7 @@ MODULES: Final = {
     "import": "importing",
     "call": "call",
     "decode": "decode",
+    "scale": "scale",
     "wait": "wait",
     "threads": "threads",
 }

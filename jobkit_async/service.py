@@ -16,7 +16,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
 from inspect import Parameter, signature
 from types import TracebackType
 from typing import (
@@ -153,7 +152,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
         transport = Transport(
             base_url,
             session=session,
-            user_agent=_user_agent(),
+            user_agent=_user_agent,
             limits=_given("limits", Limits, limits),
             middlewares=middlewares,
         )
@@ -361,7 +360,8 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
             raise InvalidArgument("refs", f"references are due, not {type(refs).__name__}")
         jobs: list[JobT] = []
         faults: list[str] = []
-        for number, line in enumerate(refs, 1):
+        lines: Iterable[Any] = refs  # whatever they hold, it is told by its number
+        for number, line in enumerate(lines, 1):
             if number % SLICE == 0:
                 await asyncio.sleep(0)
             ref = line.strip() if isinstance(line, str) else line
@@ -526,6 +526,8 @@ def _may_have_reached(error: BaseException) -> bool:
 
 @cache
 def _user_agent() -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - as slow to import as cattrs
+
     return f"jobkit_async/{version('jobkit-async')}"
 
 

@@ -114,14 +114,16 @@ async def test_looks_are_shared_from_the_first_on(tmp_path: Path) -> None:
 
 
 async def test_comments_and_blank_lines() -> None:
-    async with FakeBsubio() as server:
-        async with BsubioClient(api_key=server.api_key, base_url=server.base_url) as client:
-            job = await client.jobs.create_job(models.CreateJobRequest(type="t"))
-            lines = ["# my jobs\n", "\n", f"  {job.ref}\r\n", "   "]
-            found = await client.jobs_from_refs(iter(lines))
-            assert isinstance(found, JobList)
-            assert [*found] == [job]
-            assert [*await client.jobs_from_refs([])] == []
+    async with (
+        FakeBsubio() as server,
+        BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,
+    ):
+        job = await client.jobs.create_job(models.CreateJobRequest(type="t"))
+        lines = ["# my jobs\n", "\n", f"  {job.ref}\r\n", "   "]
+        found = await client.jobs_from_refs(iter(lines))
+        assert isinstance(found, JobList)
+        assert [*found] == [job]
+        assert [*await client.jobs_from_refs([])] == []
 
 
 def of(service: str, deployment: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar, cast, get_type_hints
 
 import attrs
@@ -26,6 +26,11 @@ class Skimmer(Generic[T]):
     """
 
     def __init__(self, row: type[T]) -> None:
+        self._row = row
+
+    @cached_property  # many a program that imports a service never looks at its jobs
+    def _one(self) -> Any:
+        row = self._row
         hints = get_type_hints(row)
         fields: list[Any] = []
         columns = attrs.fields(cast("Any", row))
@@ -37,14 +42,16 @@ class Skimmer(Generic[T]):
                 else (field.name, hints[field.name])
             )
         renames = {field.name: wire_name(field) for field in columns}
-        struct: Any = msgspec.defstruct(
-            row.__name__, fields, kw_only=True, rename=renames, frozen=True
-        )
-        self._one: Any = msgspec.json.Decoder(struct)
-        self._all: Any = msgspec.json.Decoder(list[struct])
+        struct = msgspec.defstruct(row.__name__, fields, kw_only=True, rename=renames, frozen=True)
+        return msgspec.json.Decoder(struct)
+
+    @cached_property
+    def _all(self) -> Any:
+        struct: Any = self._one.type
+        return msgspec.json.Decoder(list[struct])
 
     def __repr__(self) -> str:
-        return f"<Skimmer of {self._one.type.__name__}>"
+        return f"<Skimmer of {self._row.__name__}>"
 
     def __call__(self, data: bytes | Raw) -> T | None:
         """An object with the attributes of the row, or None where the text does not fit."""

@@ -53,7 +53,7 @@ class Transport:
         base_url: Where the service is; see :func:`check_base_url`.
         session: The caller's own aiohttp session, which is neither closed nor changed; None to
             have one made and closed here.
-        user_agent: The User-Agent header.
+        user_agent: Makes the User-Agent header.
         limits: How many requests at once, and a second; and how much of an answer is held.
         middlewares: The caller's own, around every request.
 
@@ -67,7 +67,7 @@ class Transport:
         base_url: str,
         *,
         session: aiohttp.ClientSession | None,
-        user_agent: str,
+        user_agent: Callable[[], str],
         limits: Limits,
         middlewares: Sequence[aiohttp.ClientMiddlewareType] | None = None,
     ) -> None:
@@ -335,7 +335,7 @@ class Transport:
                     timeout=_times(total, connect, silent),
                     **self._identified(
                         session,
-                        {"User-Agent": self._user_agent, **request.headers, **headers, **own},
+                        {"User-Agent": self._user_agent(), **request.headers, **headers, **own},
                     ),
                 )
         except BaseException as error:  # noqa: BLE001 - mapped or raised as it is
