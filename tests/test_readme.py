@@ -42,6 +42,7 @@ BLOCKS = {
     "docs/own_service.md": {"console": 2, "py": 9, "toml": 1},
     "docs/testing.md": {"python": 3},
     "docs/waiting.md": {"python": 1},
+    "docs/web.md": {"python": 1, "console": 1},
 }
 """How many blocks of which language there are; each has its test below, in ``test_docs.py`` or in
 ``test_own_service.py``."""
@@ -308,6 +309,31 @@ async def test_the_block_about_callbacks(monkeypatch: pytest.MonkeyPatch) -> Non
         ):
             assert (await response.json())["result"]
         assert [call.status for call in server.calls.made] == [204]
+
+
+@pytest.mark.looptime
+async def test_the_block_about_live_pages() -> None:
+    events = execute("docs/web.md")["events"]
+    async with (
+        FakeBsubio(planner=lambda rng, job_type: Plan(queued=30, running=60)) as server,
+        BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,
+    ):
+        job: BsubioJob = await client.jobs.create_job(CreateJobRequest(type="pdf/extract"))
+        await job.upload(b"data")
+        await job.submit()
+        told = [event async for event in events(job)]
+    assert b'"state": "pending"' in told[0]
+    assert b'"state": "succeeded"' in told[-2]
+    assert told[-1].startswith(b"event: end")
+
+
+def test_the_commands_of_the_web_applications() -> None:
+    install, *commands = blocks("docs/web.md", "console")[0].splitlines()
+    assert install.endswith("-e '.[examples]'")
+    # They are run by examples/test_commands.py, by what the files themselves say.
+    for command in commands:
+        file = ROOT / command.split()[1]
+        assert f"    python {command.split()[1]}\n" in file.read_text(encoding="utf-8")
 
 
 def test_no_other_block_on_any_page() -> None:

@@ -73,6 +73,15 @@ def test_mypy_on_the_pages(pages: list[Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@needs_mypy
+@pytest.mark.skipif(find_spec("fastapi") is None, reason="FastAPI is not installed")
+def test_mypy_on_the_web_applications(tmp_path: Path) -> None:
+    folder = ROOT / "examples" / "web"
+    options = ["--strict", "--cache-dir", str(tmp_path)]
+    check(["mypy", *options], sorted(folder.glob("*.py")), folder)
+
+
+@pytest.mark.slow
 @needs_basedpyright
 def test_basedpyright() -> None:
     check(["basedpyright", "--pythonpath", sys.executable], FILES, ROOT)
