@@ -47,16 +47,22 @@ async def submit(tab: Any, place: Any, until: Any) -> None:
 
 
 async def test_a_visitor_sees_state_and_progress(place: Any, tab: Any, until: Any) -> None:
-    place.plan = Plan(queued=0.7, running=4.0)
+    place.plan = Plan(queued=600.0, running=4.0)
+
+    async def shows(state: str) -> bool:
+        return (await tab.run(LOOK))["state"] == state
+
     async with place.running():
         await submit(tab, place, until)
+        await until(lambda: shows("pending"))
+        (job,) = place.server.jobs.values()  # which begins only now: a browser may be slow
+        begins, ends = {"fastapi": ("STARTED", "FINISHED"), "aiohttp": ("STARTING", "PROCESSED")}[
+            place.kind
+        ]
+        job.timeline.go(place.server.clock.time(), (0.0, begins), (4.0, ends))
+        await until(lambda: shows("running"))
         seen = await watch(tab)
-    states = list(dict.fromkeys(view["state"] for view in seen))
-    assert [state for state in states if state not in (None, "…")] == [
-        "pending",
-        "running",
-        "succeeded",
-    ]
+    assert [view["state"] for view in seen][-1] == "succeeded"
     assert seen[-1]["progress"] == "1"
     assert not seen[-1]["problem"]
     if place.kind == "fastapi":  # Vidispine tells the step, Leia nothing
