@@ -199,6 +199,18 @@ async def test_an_address_where_nobody_is(leia: Pair, url: str, status: int | No
     ]
 
 
+async def test_no_test_calls_other_machines(leia: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, client = leia
+    called: list[str] = []
+    monkeypatch.setattr(aiohttp.ClientSession, "post", lambda _, url, **more: called.append(url))
+    await client.models.admin_apply_model_async(
+        "app-1", "invoices", ["d"], callback_url="https://app.example/callbacks/x"
+    )
+    await asyncio.sleep(500.0)
+    assert [call.status for call in server.calls.made] == [None]
+    assert called == []
+
+
 async def test_an_answer_that_is_no_success_is_noted(leia: Pair, inbox: Inbox) -> None:
     server, client = leia
     inbox.status = 500

@@ -137,7 +137,7 @@ async def test_no_fault_of_calls_changes_an_outcome(
 ) -> None:
     async with world(name, planner=mixed, seed=5) as it:
         it.server.calls.faults = faults
-        jobs = [await it.start(called=i % 4 > 0) for i in range(40)]
+        jobs = [await it.start(called=i % 4 > 0) for i in range(16)]
         outcomes = await wait_all(jobs)
         for job, outcome in zip(jobs, outcomes, strict=True):
             assert outcome.state is it.server.ending(job.id).state
@@ -158,7 +158,7 @@ async def test_no_fault_of_calls_changes_an_outcome(
     forged=st.lists(st.tuples(st.floats(0.1, 60), st.integers(0, 12)), max_size=20),
 )
 @settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -254,7 +254,7 @@ async def test_calls_save_looks_and_delay(name: str, world: Any, now: Any) -> No
                 late.append(now() - it.server.ending(job.id).at)
 
             async with asyncio.TaskGroup() as group:
-                for _ in range(30):
+                for _ in range(15):
                     group.create_task(follow(await it.start(called=called)))
                     await asyncio.sleep(30.0)
             looks[called], delays[called] = it.looks, sum(late) / len(late)
@@ -263,6 +263,7 @@ async def test_calls_save_looks_and_delay(name: str, world: Any, now: Any) -> No
     assert looks[True] < looks[False]
 
 
+@pytest.mark.slow
 async def test_where_no_call_ever_comes_waits_become_as_prompt_as_without(
     world: Any, now: Any
 ) -> None:

@@ -294,6 +294,18 @@ async def test_a_call_that_is_too_large(caller: Caller) -> None:
         assert (answer.status, answer.text) == (413, "the body has more than 1000 bytes")
 
 
+async def test_a_call_that_announces_too_much_is_not_read() -> None:
+    receiver = CallbackReceiver(BASE, max_body=1000)
+    path = receiver.url_for(leia()).removeprefix("https://app.example")
+
+    async def never() -> AsyncIterator[bytes]:
+        pytest.fail("it is read")
+        yield b""
+
+    for length in ("1001", "9" * 5000):
+        assert (await receiver.answer("POST", path, length, never())).status == 413
+
+
 async def test_a_large_notification_is_none() -> None:
     receiver = CallbackReceiver(BASE)
     pairs = [{"key": f"k{i}", "value": "x" * 1000} for i in range(300)]

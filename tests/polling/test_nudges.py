@@ -205,6 +205,25 @@ async def test_a_promised_job_is_looked_at_less_often(memory: Make, batch: int |
     assert plain == pytest.approx(2 * slow, rel=0.02)  # three of four are taken to be told
 
 
+@pytest.mark.parametrize(("promised", "at"), [(False, 10.0), (True, 20.0)])
+async def test_so_is_one_for_which_somebody_waits_again(
+    memory: Make, promised: bool, at: float
+) -> None:
+    home = memory(polling=Polling(policy=FixedInterval(10.0)), batch=1)
+    job = home.runs("a", 1000.0)
+    if promised:
+        home._tracker.promise(job._record)
+    for _ in range(2):
+        (task,) = await waits(job)
+        task.cancel()
+        await asyncio.sleep(0)
+    (task,) = await waits(job)
+    await asyncio.sleep(30.0)
+    first, second, *_ = home.times
+    assert second - first == pytest.approx(at)
+    task.cancel()
+
+
 async def test_one_whose_way_is_watched_is_not(memory: Make) -> None:
     home = memory(polling=Polling(policy=FixedInterval(10.0)), batch=1)
     job = home.runs("a", 1000.0)
