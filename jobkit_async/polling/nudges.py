@@ -106,7 +106,12 @@ class Nudges:
     def left(self, entry: Entry[Any]) -> None:
         """Learn from a job for which nobody waits any more."""
         record = entry.record
-        if record not in self._promised or record.newest is None or not record.newest.state.ended:
+        if (
+            not self.any_promised
+            or record not in self._promised
+            or record.newest is None
+            or not record.newest.state.ended
+        ):
             return
         self._promised.discard(record)
         due = self._due.get(record.key, -math.inf)

@@ -9,6 +9,7 @@ import json
 import logging
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -453,3 +454,31 @@ def test_a_call_in_another_event_loop_is_left_aside(caplog: pytest.LogCaptureFix
             assert second.run(call_core(receiver, url, LEIA)) == 204
         assert "another event loop" in caplog.text
         first.run(client.aclose())
+
+
+# -- services of others
+
+
+@pytest.mark.looptime
+async def test_a_service_from_elsewhere_says_what_its_calls_look_like(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Format:
+        expected = "a number"
+
+        def key(self, body: bytes) -> int | None:
+            return int(body) if body.isdigit() else None
+
+        def promises(self, arguments: Any, url: str) -> bool:
+            return False
+
+    spec = SimpleNamespace(callbacks=Format())
+    monkeypatch.setattr("jobkit_async.callbacks.receiver.find_service", lambda name: spec)
+    receiver = CallbackReceiver(BASE)
+    async with EcotaxaClient(token="t") as client:
+        url = receiver.url_for(client)
+        nudged: list[Any] = []
+        monkeypatch.setattr(client._tracker, "nudge", nudged.append)
+        assert await call_core(receiver, url, b"17") == 204
+        assert await call_core(receiver, url, b"seventeen") == 400
+    assert nudged == [17]
