@@ -201,6 +201,20 @@ class Job(ABC, Generic[DataT_co]):
         """When :attr:`data` was received, by this machine's clock, in UTC."""
         return self._record.data_at
 
+    def time_left(self) -> float | None:
+        """About how many seconds the job has left; no I/O.
+
+        It is the median by what this client has seen of jobs of its type and by the job's
+        progress, so as many jobs take longer as do not.
+
+        Returns:
+            The seconds, or None where nothing tells, or where the job is not known to be on its
+            way: before it was seen, at its end, or where it needs input.
+        """
+        if self._record.alive_at is None:
+            return None
+        return self._home._tracker.time_left(self._record)
+
     # -- the remote job
 
     async def refresh(self) -> DataT_co:

@@ -360,8 +360,7 @@ class ServiceClient(ABC, Generic[JobT, DataT]):
             raise InvalidArgument("refs", f"references are due, not {type(refs).__name__}")
         jobs: list[JobT] = []
         faults: list[str] = []
-        lines: Iterable[Any] = refs  # whatever they hold, it is told by its number
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(cast("Iterable[Any]", refs), 1):
             if number % SLICE == 0:
                 await asyncio.sleep(0)
             ref = line.strip() if isinstance(line, str) else line

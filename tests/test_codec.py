@@ -19,7 +19,7 @@ import pytest
 from hypothesis import example, given, settings
 
 from jobkit_async import UNSET, DecodeError, InvalidArgument, codec
-from jobkit_async.codec import converters, decoding, plain
+from jobkit_async.codec import converters, decoding, flat
 from jobkit_async.model import Unset, wire, wire_name
 from jobkit_async.services.bsubio import models as bsubio
 from jobkit_async.services.ecotaxa import models as ecotaxa
@@ -732,7 +732,7 @@ PLAIN: dict[str, list[Any]] = {
     ("member", "value"), [(name, value) for name, values in PLAIN.items() for value in values]
 )
 def test_what_is_taken_at_once_is_what_cattrs_takes(member: str, value: Any) -> None:
-    assert plain.dates_of(Plain) == ["at", "since"]
+    assert flat.dates_of(Plain) == ["at", "since"]
     told = {"text": "t", member: value, "more": 1}
     try:
         wanted: Any = converters._slow.structure(told, Plain)
@@ -774,7 +774,7 @@ def test_what_is_missing_has_its_default_and_each_model_its_own_list() -> None:
 def test_models_with_more_to_them_are_left_to_cattrs(field: Any) -> None:
     fields = {"first": attrs.field(type=str), "second": field}
     cls = attrs.make_class("Model", fields, kw_only=True, frozen=True)
-    assert plain.dates_of(cls) is None
+    assert flat.dates_of(cls) is None
 
 
 def test_one_odd_element_does_not_slow_the_others_down(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from jobkit_async import (
     Waited,
     errors,
 )
-from jobkit_async.cli import _table
+from jobkit_async.cli.demo import table
 from jobkit_async.demo import DemoResult, ServiceResult
 from jobkit_async.registry import GROUP, find_service, service_names
 from jobkit_async.states import Need
@@ -279,7 +279,7 @@ def test_the_demo_prints_such_a_table() -> None:
     assert [service.service for service in services] == service_names()
     console = Console(width=80, highlight=False)
     with console.capture() as capture:
-        console.print(_table(DemoResult(services, [], 12.7)))
+        console.print(table(DemoResult(services, [], 12.7)))
     printed = [line.rstrip() for line in capture.get().splitlines()]
     assert [line for line in printed if line] == shown.splitlines()
 

@@ -37,6 +37,7 @@ BLOCKS = {
     "README.md": {"python": 4, "console": 2, "text": 1, "toml": 1},
     "docs/architecture.md": {},
     "docs/callbacks.md": {"python": 2},
+    "docs/cli.md": {"console": 2},
     "docs/clients.md": {"python": 8, "text": 1},
     "docs/observability.md": {"python": 2},
     "docs/own_service.md": {"console": 2, "py": 9, "toml": 1},

@@ -18,7 +18,7 @@ from jobkit_async.codec.decoding import (
     split_slices,
     structure,
 )
-from jobkit_async.codec.encoding import encode, secrets_of
+from jobkit_async.codec.encoding import encode, plain, secrets_of
 from jobkit_async.codec.skimming import Skimmer
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "decode",
     "encode",
     "parse",
+    "plain",
     "pluck",
     "secrets_of",
     "split",

@@ -17,7 +17,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
 from msgspec import ValidationError, convert
 
-from jobkit_async.codec.plain import dates_of
+from jobkit_async.codec.flat import dates_of
 from jobkit_async.model import Unset, aware, wire_name
 
 __all__ = ["locate", "structure_loosely", "structure_strictly"]

@@ -15,7 +15,7 @@ from jobkit_async.codec.converters import locate, structure_strictly
 from jobkit_async.errors import InvalidArgument
 from jobkit_async.model import UNSET, aware, wire_name
 
-__all__ = ["encode", "secrets_of"]
+__all__ = ["encode", "plain", "secrets_of"]
 
 
 def encode(argument: str, value: object, type_: Any = dict) -> bytes:
@@ -48,6 +48,15 @@ def encode(argument: str, value: object, type_: Any = dict) -> bytes:
         return msgspec.json.encode(plain)
     except (UnicodeEncodeError, OverflowError, ValueError) as error:
         raise InvalidArgument(argument, f"JSON cannot express it: {error}") from error
+
+
+def plain(value: object) -> Any:
+    """What an operation returned, models or not, as JSON has it, by the names on the wire.
+
+    Raises:
+        InvalidArgument: JSON cannot express it.
+    """
+    return _plain(value, "value")
 
 
 def secrets_of(model: object) -> list[str]:

@@ -70,6 +70,19 @@ class Grid:
             quarters.append(max(self.ages[min(i, len(self.ages) - 1)] - age, 1e-6))
         return math.log(quarters[1] / quarters[0]) / 1.349
 
+    def left(self, age: float) -> float | None:
+        """The seconds that half of the jobs of an age exceed; None beyond all that was seen."""
+        over = self.over(age)
+        if over > 1.0 - 1e-9:
+            return None
+        wanted = over + 0.5 * (1.0 - over)
+        i = bisect_right(self.cdf, wanted)
+        if i >= len(self.cdf):
+            return self.ages[-1] - age
+        part = (wanted - self.cdf[i - 1]) / (self.cdf[i] - self.cdf[i - 1])
+        at = self.ages[i - 1] + part * (self.ages[i] - self.ages[i - 1])
+        return max(0.0, at - age)
+
     def over(self, age: float) -> float:
         """Probability that a job is over by an age."""
         i = bisect_right(self.ages, age)

@@ -18,7 +18,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from jobkit_async.model import aware
 from jobkit_async.polling.durations import Durations, Life
 from jobkit_async.polling.inspection import Grid
-from jobkit_async.polling.progress import Progress
+from jobkit_async.polling.progress import Progress, even
 from jobkit_async.polling.record import Record
 from jobkit_async.polling.schedule import Polling
 from jobkit_async.polling.source import Sighting
@@ -189,6 +189,41 @@ class Outlook:
             if at is None or grid is None or foretold[1] < grid.spread(age):
                 return self.progress.gap(*foretold, price)
         return None if at is None else at - age
+
+    @_or_nothing
+    def time_left(self, record: Record[Any], now: float) -> float | None:
+        """Seconds that a job may have left, as a median; None where nothing tells.
+
+        It changes nothing: of the laws it takes those that are there.
+
+        Args:
+            record: The job.
+            now: Loop time.
+        """
+        fits, self.durations.fits_left = self.durations.fits_left, 0
+        try:
+            kind, age = self._life(record, now)
+            grid = None if age is None else self.durations.grid(kind, tuple)
+        finally:
+            self.durations.fits_left = fits
+        foretold = self._foretold(record, now)
+        by_law = None
+        if grid is not None and age is not None:
+            by_law = grid.left(age)
+            if foretold is not None and by_law is not None and foretold[1] >= grid.spread(age):
+                foretold = None
+        if foretold is not None:
+            return foretold[0]
+        return self._evenly(record, now) if by_law is None else by_law
+
+    def _evenly(self, record: Record[Any], now: float) -> float | None:
+        """The seconds left if a job's work goes on as it did, by the progress last seen."""
+        newest, seen_at = record.newest, record.seen_at
+        begun = record.started if record.started is not None else record.born
+        if newest is None or newest.progress is None or seen_at is None or begun is None:
+            return None
+        left = even(seen_at - begun, newest.progress) if record.dated else None
+        return None if left is None else max(0.0, left - (now - seen_at))
 
     def _foretold(self, record: Record[Any], now: float) -> tuple[float, float] | None:
         """What the progress that was just seen tells of the seconds left, and its spread."""

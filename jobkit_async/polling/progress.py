@@ -14,7 +14,7 @@ from typing import Any, Final
 from jobkit_async.polling.inspection import Grid, Inspection
 from jobkit_async.polling.laws import Law, Mode
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "even"]
 
 MEMORY: Final = 64
 """Ends that are remembered of one kind of jobs."""
@@ -56,7 +56,7 @@ class Progress:
             progress: That progress, from 0 to 1, or None.
             left: Seconds from then to its end.
         """
-        foretold = _foretold(ran, progress)
+        foretold = even(ran, progress)
         if foretold is None or left <= 0.0:
             return
         factors = self._factors.setdefault(kind, deque(maxlen=MEMORY))
@@ -67,7 +67,7 @@ class Progress:
 
     def left(self, kind: Any, ran: float, progress: float | None) -> tuple[float, float] | None:
         """The median of the seconds left, and its spread in log time; None where not known."""
-        factors, foretold = self._factors.get(kind), _foretold(ran, progress)
+        factors, foretold = self._factors.get(kind), even(ran, progress)
         if factors is None or len(factors) < ENOUGH or foretold is None:
             return None
         ordered = sorted(factors)
@@ -100,7 +100,7 @@ class Progress:
         return first * scale
 
 
-def _foretold(ran: float, progress: float | None) -> float | None:
+def even(ran: float, progress: float | None) -> float | None:
     """Seconds that are left if the work goes on evenly; None where progress says nothing."""
     if progress is None or ran <= 0.0 or not USABLE[0] <= progress <= USABLE[1]:
         return None

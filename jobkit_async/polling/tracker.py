@@ -206,6 +206,10 @@ class Tracker(Generic[DataT]):
                     self._arm()
                     self._ring()
 
+    def time_left(self, record: Record[DataT]) -> float | None:
+        """Seconds that a job may have left; None where nothing tells."""
+        return self._outlook.time_left(record, asyncio.get_running_loop().time())
+
     def look_soon(self, key: Key) -> None:
         """A job that may be waited for has just been changed from here: look at it before long."""
         entry = self._entries.get(key)

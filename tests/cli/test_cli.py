@@ -19,7 +19,9 @@ from click.testing import CliRunner, Result
 
 import jobkit_async
 from jobkit_async import ConnectFailed, JobState, demo
-from jobkit_async.cli import SHOWN, _directions, _serve, commands, main
+from jobkit_async.cli import commands, main
+from jobkit_async.cli.demo import SHOWN
+from jobkit_async.cli.serve import directions, serve
 from jobkit_async.demo import DemoResult, Reporter, ServiceResult
 from jobkit_async.fakes.timeline import Plan
 from jobkit_async.registry import find_service, service_names
@@ -97,7 +99,13 @@ def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_version_and_help() -> None:
     assert re.fullmatch(r"jobkit, version \d+\.\d+\.\d+\n", jobkit("--version").output)
     text = jobkit("--help").output
-    assert re.findall(r"^  (\w+)  +\S", text, re.MULTILINE) == ["demo", "serve"]
+    assert re.findall(r"^  (\w+)  +\S", text, re.MULTILINE) == [
+        "call",
+        "demo",
+        "list",
+        "serve",
+        "wait",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +286,7 @@ async def test_the_directions_lead_to_the_server(
         assert server.requests[operation] == before + 1
 
     async with spec.fake() as server:
-        text = _directions(spec, server, 0)
+        text = directions(spec, server, 0)
         calls = [line.strip() for line in text.splitlines() if re.match(r" +\w+Client\(", line)]
         assert len(calls) == (2 if name in ("ecotaxa", "leia") else 1)
         for call in calls:
@@ -293,7 +301,7 @@ async def test_the_directions_lead_to_the_server(
 async def test_the_directions_lead_to_a_first_job_of_leia() -> None:
     spec = find_service("leia")
     async with spec.fake() as server:
-        text = _directions(spec, server, 0)
+        text = directions(spec, server, 0)
         assert "It has no models yet. A client makes one for the application app-1, and" in text
         (steps,) = re.findall(r"and a job:\n\n((?: {4}.+\n)+)\n", text)
         code = f"async def first(client):\n{steps}    return model, job"
@@ -314,7 +322,7 @@ async def test_the_directions_tell_how_to_get_jobs_that_no_operation_creates(
 ) -> None:
     spec = find_service(name)
     async with spec.fake() as server:
-        text = _directions(spec, server, jobs)
+        text = directions(spec, server, jobs)
     assert ("It has no jobs, and its API creates none: start it again with --jobs" in text) is told
     assert "models" not in text
 
@@ -344,7 +352,7 @@ def test_serve_until_ctrl_c() -> None:
 
 @pytest.mark.looptime
 async def test_serve_with_faults(capsys: pytest.CaptureFixture[str]) -> None:
-    serving = asyncio.ensure_future(_serve(find_service("bsubio"), 0, 3, 0, 0.5))
+    serving = asyncio.ensure_future(serve(find_service("bsubio"), 0, 3, 0, 0.5))
     said = ""
     while "Ctrl-C stops it." not in said:
         await asyncio.sleep(0.01)
