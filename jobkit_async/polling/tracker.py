@@ -370,10 +370,11 @@ class Tracker(Generic[DataT]):
                     left += settled
                 else:
                     self._plan(settled, now)
-        if self._source.batch is None:
-            left = [entry for entry in left if self._awaits(entry)]
+        if any(map(self._awaits, left)):  # else the reads of all of them are waited for
+            # Those that are being read are part of what the look has cost, and gain by the next.
+            everyone = [entry for entry in asks.values() if self._awaits(entry)]
             self._outlook.allow_fit()
-            self._pace.plan_all(now, left, len(self._entries))
+            self._pace.plan_all(now, everyone, len(self._entries))
         self._outlook.allow_fit()
 
     async def _take(
@@ -399,7 +400,9 @@ class Tracker(Generic[DataT]):
                     if self._intake.saw(entry, sighting, asked_at, now):
                         ended.append(key)
         missing = [key for key in observed.missing if key in asks]
-        cost, reads = observed.cost + len(missing), 0
+        # A job that was never seen takes a read now, and none next time.
+        again = [key for key in missing if not observed.cost or asks[key].record.newest is not None]
+        cost, reads = observed.cost + len(again), 0
         refusal = next(filter(throttles, observed.failed.values()), None)
         if refusal is not None:
             await self._take_failures(loop, dict.fromkeys([*ended, *missing], refusal))
