@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from benchmarks.everything import ROWS
 from benchmarks.optimum import best_delay
@@ -38,29 +38,35 @@ STYLE: Final[dict[str, Any]] = {
         ),
         GREY,
     ),
+    "axes.facecolor": "none",
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "figure.facecolor": "none",
     "font.size": 9,
     "grid.alpha": 0.25,
     "legend.frameon": False,
     "lines.markersize": 4,
-    "savefig.transparent": True,
     "svg.fonttype": "none",
     "svg.hashsalt": "jobkit_async",
 }
+POINTS: Final = {"linestyle": ""}
 LOOKS: Final[Mapping[str, dict[str, Any]]] = {
     "optimum": {"color": GREY, "linestyle": ":", "marker": ""},
     "learned30": {"color": "#3b82f6", "marker": "o", "label": "ours, 30 jobs ended"},
     "learned10": {"color": "#22a06b", "marker": "o", "label": "ours, 10 ended"},
     "cold": {"color": "#a371f7", "marker": "o", "label": "ours, none ended"},
-    "fixed10": {"color": "#e5734a", "marker": "s", "label": "every 10 s"},
-    "fixed30": {"color": "#e5734a", "marker": "D", "label": "every 30 s"},
-    "grow20": {"color": "#d4a017", "marker": "^", "label": "x 1.5 to 20 s"},
-    "double60": {"color": "#d4a017", "marker": "v", "label": "x 2 to 60 s"},
-    "quadratic": {"color": "#d4a017", "marker": "x", "label": "squares"},
+    "fixed10": {**POINTS, "color": "#e5734a", "marker": "s", "label": "every 10 s"},
+    "fixed30": {**POINTS, "color": "#e5734a", "marker": "D", "label": "every 30 s"},
+    "grow20": {**POINTS, "color": "#d4a017", "marker": "^", "label": "x 1.5 to 20 s"},
+    "double60": {**POINTS, "color": "#d4a017", "marker": "v", "label": "x 2 to 60 s"},
+    "quadratic": {**POINTS, "color": "#d4a017", "marker": "x", "label": "after 1, 4, 9, 16 s ..."},
     "ours": {"color": "#3b82f6", "marker": "o"},
     "paced": {"color": "#22a06b", "marker": "o", "label": "ours, as late as gather"},
+    "bare": {"color": GREY, "marker": "s", "label": "a bare heap and dict"},
+    "one": {"color": "#3b82f6", "label": "one request for all jobs"},
+    "chunks": {"color": "#22a06b", "label": "100 jobs to a request"},
     "gather": {"color": "#e5734a", "marker": "s", "label": "gather by hand"},
     "azure": {"color": "#d4a017", "marker": "^", "label": "azure-core"},
 }
@@ -125,14 +131,19 @@ def _delay(pyplot: Any, found: Numbers) -> Any:
                 pass
     if not series:
         return None
-    figure, axes = pyplot.subplots(2, 2, figsize=(8, 6.4), layout="constrained")
-    for axis, (workload, policies) in zip(axes.flat, sorted(series.items()), strict=False):
+    figure, axes = _panels(pyplot, 2, 2, 3.2)
+    for axis, workload in zip(axes.flat, LAWS, strict=True):
+        if workload not in series:
+            axis.set_axis_off()
+            continue
+        policies = series[workload]
         requests = [each for points in policies.values() for each in points]
         grid = _spaced(max(1.5, min(requests)), max(requests))
         policies["optimum"] = {each: best_delay(workload, each) for each in grid}
         _lines(axis, policies)
-        axis.set(xscale="log", yscale="log", title=f"{workload}: {TITLES[workload]}")
-        axis.set(xlabel="status requests per job", ylabel="mean delay in seconds")
+        axis.set(title=f"{workload}: {TITLES[workload]}")
+        axis.set(xlabel="status requests per job", ylabel="mean delay, s")
+        _logarithmic(axis, "x", "y")
     _legend(figure, axes.flat)
     return figure
 
@@ -153,24 +164,26 @@ def _jobs(pyplot: Any, found: Numbers) -> Any:
             case ["scale", jobs, who], "cpu":
                 cpu[who][float(jobs)] = value
             case ["memory", "all", way, jobs], "bytes":
-                memory[WAYS[way]][float(jobs)] = value * float(jobs) / (1 << 20)
+                memory[way][float(jobs)] = value * float(jobs) / (1 << 20)
             case _:
                 pass
     if not cpu and not memory:
         return None
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    figure, axes = _panels(pyplot, 1, 2, 3.2)
+    left, right = axes.flat
     _lines(left, cpu)
-    left.set(xscale="log", title="processor time, us per job and round", xlabel="jobs awaited")
+    left.set(title="processor time for a job and round, µs", xlabel="jobs awaited")
     left.set_ylim(bottom=0.0)
+    _logarithmic(left, "x")
     _lines(right, memory)
-    right.set(xscale="log", yscale="log", title="memory, MiB", xlabel="jobs awaited")
+    right.set(title="memory, MiB", xlabel="jobs awaited")
+    _logarithmic(right, "x", "y")
     for axis, series in ((left, cpu), (right, memory)):
         if series:
             axis.legend()
+        else:
+            axis.set_axis_off()
     return figure
-
-
-WAYS: Final = {"one": "one request for all jobs", "chunks": "100 jobs to a request"}
 
 
 def _wait(pyplot: Any, found: Numbers) -> Any:
@@ -184,15 +197,13 @@ def _wait(pyplot: Any, found: Numbers) -> Any:
     if not panels:
         return None
     services = sorted({service for _, service in panels})
-    figure, axes = pyplot.subplots(
-        len(services), 3, figsize=(8, 2.6 * len(services)), layout="constrained", squeeze=False
-    )
-    titles = {"cpu": "us of processor per job", "requests": "requests per job", "delay": "delay, s"}
+    figure, axes = _panels(pyplot, len(services), 3, 2.6)
+    titles = {"cpu": "µs of processor per job", "requests": "requests per job", "delay": "delay, s"}
     for row, service in zip(axes, services, strict=True):
         for axis, (metric, title) in zip(row, titles.items(), strict=True):
             _lines(axis, panels[metric, service])
-            axis.set(xscale="log", yscale="log", title=f"{service}: {title}")
-            axis.set_xlabel("jobs awaited")
+            axis.set(title=f"{service}: {title}", xlabel="jobs awaited")
+            _logarithmic(axis, "x", "y")
     _legend(figure, axes.flat)
     return figure
 
@@ -202,6 +213,31 @@ PICTURES: Final[Mapping[str, Callable[[Any, Numbers], Any]]] = {
     "jobs": _jobs,
     "wait": _wait,
 }
+
+
+def _panels(pyplot: Any, rows: int, columns: int, height: float) -> tuple[Any, Any]:
+    """A figure, and its axes as an array of rows; with the height of one in inches."""
+    size = (8.0, height * rows)
+    return cast(
+        "tuple[Any, Any]",
+        pyplot.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False),
+    )
+
+
+def _logarithmic(panel: Any, *directions: str) -> None:
+    """Scales with plain numbers; those between the powers of ten where there is room for them."""
+    ticker: Any = import_module("matplotlib.ticker")
+    for direction in directions:
+        panel.set(**{f"{direction}scale": "log"})
+        axis = getattr(panel, f"{direction}axis")
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high < 50.0 * low else (1,)))
+        axis.set_major_formatter(ticker.FuncFormatter(_plain))
+        axis.set_minor_locator(ticker.NullLocator())
+
+
+def _plain(value: float, _: int) -> str:
+    return f"{value:,.12g}"
 
 
 def _lines(axis: Any, series: Series) -> None:
