@@ -31,8 +31,8 @@ class GridbatchJobsApi(ServiceApi[GridbatchJob]):
 
         Raises:
             BadRequest: There is no such queue or definition.
-            OutcomeUnknown: The answer was lost; list_jobs(job_queue) shows the job among the newest
-                if it was submitted.
+            OutcomeUnknown: The answer was lost; list_jobs() shows the job among the newest if it
+                was submitted.
         """
         return await self._job(endpoints.SUBMIT_JOB, submit_job_request)
 
@@ -56,16 +56,16 @@ class GridbatchJobsApi(ServiceApi[GridbatchJob]):
 
     async def list_jobs(
         self,
-        job_queue: str,
         *,
+        job_queue: str | None = None,
         job_status: str | None = None,
         after: str | None = None,
         max_results: int | None = None,
     ) -> JobList[GridbatchJob]:
-        """List the jobs of a queue, newest first.
+        """List jobs, newest first.
 
         Args:
-            job_queue: The queue.
+            job_queue: Only jobs of this queue.
             job_status: Only jobs of this status. Known words: ``models.JobStatus``.
             after: Id of the last job of the page before.
             max_results: The most jobs to return, 1 to 100. The service assumes 100.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from collections.abc import AsyncGenerator
+from typing import Any, ClassVar, Final, Unpack
 
 from jobkit_async.auth import bearer
 from jobkit_async.caller import Caller
@@ -15,6 +16,9 @@ from jobkit_gridbatch.job import GridbatchJob
 from jobkit_gridbatch.source import gridbatch_source
 
 __all__ = ["GridbatchClient"]
+
+PAGE: Final = 100
+"""Jobs on one page of a listing."""
 
 
 class GridbatchClient(ServiceClient[GridbatchJob, models.Job]):
@@ -43,3 +47,26 @@ class GridbatchClient(ServiceClient[GridbatchJob, models.Job]):
     def jobs(self) -> GridbatchJobsApi:
         """The operations."""
         return GridbatchJobsApi(self)
+
+    async def iter_jobs(
+        self, *, job_queue: str | None = None, job_status: str | None = None
+    ) -> AsyncGenerator[GridbatchJob, None]:
+        """All jobs, newest first, page by page.
+
+        Args:
+            job_queue: Only jobs of this queue.
+            job_status: Only jobs of this status. Known words: ``models.JobStatus``.
+
+        Raises:
+            JobkitError: A page could not be read.
+        """
+        after: str | None = None
+        while True:
+            page = await self.jobs.list_jobs(
+                job_queue=job_queue, job_status=job_status, after=after, max_results=PAGE
+            )
+            for job in page:
+                yield job
+            if len(page) < PAGE:
+                return
+            after = page[-1].id

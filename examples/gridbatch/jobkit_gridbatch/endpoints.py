@@ -27,7 +27,7 @@ SUBMIT_JOB = Endpoint(
     body("submit_job_request", models.SubmitJobRequest, doc="What to run.", required=True),
     returns=job(models.Job, key=("job_id",)),
     repeat=ONCE,
-    recover="list_jobs(job_queue) shows the job among the newest if it was submitted",
+    recover="list_jobs() shows the job among the newest if it was submitted",
     summary="Submit a job to a queue.",
     errors={400: "there is no such queue or definition"},
 )
@@ -48,7 +48,7 @@ LIST_JOBS = Endpoint(
     "list_jobs",
     GET,
     "/v1/jobs",
-    query("job_queue", wire="jobQueue", required=True, doc="The queue."),
+    query("job_queue", wire="jobQueue", doc="Only jobs of this queue."),
     query("job_status", wire="jobStatus", words=models.JobStatus, doc="Only jobs of this status."),
     query("after", doc="Id of the last job of the page before."),
     query(
@@ -62,7 +62,7 @@ LIST_JOBS = Endpoint(
     ),
     returns=jobs(models.Job, at="jobs", key=("job_id",)),
     repeat=SAFE,
-    summary="List the jobs of a queue, newest first.",
+    summary="List jobs, newest first.",
 )
 
 TERMINATE_JOB = Endpoint(

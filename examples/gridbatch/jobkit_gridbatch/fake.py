@@ -126,7 +126,8 @@ class FakeGridbatch(FakeServer[FakeGridbatchJob]):
         if status is not None and status not in set(S):
             raise Refusal(400, f"unknown status {status!r}")
         now = self.clock.time()
-        jobs = [job for job in reversed(self.jobs.values()) if job.queue == query.get("jobQueue")]
+        queue = query.get("jobQueue")
+        jobs = [job for job in reversed(self.jobs.values()) if queue in (None, job.queue)]
         if "after" in query:
             newer = sum(1 for _ in takewhile(lambda job: job.id != query["after"], jobs))
             jobs = jobs[newer + 1 :]

@@ -84,12 +84,14 @@ async def test_bad_days(fake_gridbatch: FakeGridbatch, virtual_time: VirtualTime
 async def test_pages_of_a_queue(fake_gridbatch: FakeGridbatch) -> None:
     async with client_of(fake_gridbatch) as client:
         jobs = [await client.jobs.submit_job(FRAME) for _ in range(5)]
-        first = await client.jobs.list_jobs("night", max_results=3)
-        rest = await client.jobs.list_jobs("night", after=first[-1].id)
+        first = await client.jobs.list_jobs(job_queue="night", max_results=3)
+        rest = await client.jobs.list_jobs(job_queue="night", after=first[-1].id)
         assert [*first, *rest] == jobs[::-1]
-        assert not await client.jobs.list_jobs("day")
+        assert not await client.jobs.list_jobs(job_queue="day")
         with pytest.raises(InvalidArgument, match="max_results"):
-            await client.jobs.list_jobs("night", max_results=101)
+            await client.jobs.list_jobs(max_results=101)
+        jobs += [await client.jobs.submit_job(FRAME) for _ in range(200)]
+        assert [job async for job in client.iter_jobs(job_queue="night")] == jobs[::-1]
 
 
 async def test_a_client_from_the_environment(

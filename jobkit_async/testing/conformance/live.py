@@ -105,7 +105,7 @@ class Stage:
 async def live_faults(spec: ServiceSpec, start: Start) -> list[str]:
     """What goes wrong between client and embedded server."""
     faults: list[str] = []
-    for look in (_operations, _strangers, _refs, _ends, _cancelling, _many, _forgotten):
+    for look in (_operations, _strangers, _refs, _ends, _cancelling, _many, _listing, _forgotten):
         server = spec.fake(**credentials_of(spec), seed=1, record=True)
         async with server:
             stage = Stage(spec, server, start)
@@ -291,6 +291,18 @@ async def _many(stage: Stage) -> AsyncIterator[str]:
                 break
         if cost > 10 * MANY:
             yield f"waiting for {MANY} jobs of a few seconds takes {cost} requests"
+
+
+async def _listing(stage: Stage) -> AsyncIterator[str]:
+    """All jobs, from a client that lists them."""
+    async with stage.client() as client:
+        iterate = getattr(client, "iter_jobs", None)
+        if iterate is None:
+            return  # not every service has a listing
+        jobs = [await stage.job(client, Plan.never_ends()) for _ in range(3)]
+        found = [job async for job in iterate()]
+        if len(found) != len({*found}) or not {*jobs} <= {*found}:
+            yield f"of {len(jobs)} jobs iter_jobs() of its client gives {found}"
 
 
 async def _forgotten(stage: Stage) -> AsyncIterator[str]:
