@@ -128,8 +128,8 @@ BROKEN = [
     ("api.py", "job_status: str", "job_status: Strange", "list_jobs: its annotations do not res"),
     (
         "api.py",
-        "*,\n        job_status: str | None = None,",
-        "job_status: str,\n",
+        "self,\n        *,\n        job_queue: str | None = None,",
+        "self,\n        job_queue: str,\n        *,",
         "required argum",
     ),
     ("models.py", 'FAILED = "FAILED"', 'FAILED = "FAILED"\n    X = "X"', "what status 'X' means"),
