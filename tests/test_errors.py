@@ -54,6 +54,7 @@ PUBLIC = [
     "BadRequest",
     "BsubioClient",
     "BsubioJob",
+    "CallbackReceiver",
     "ClientClosed",
     "Conflict",
     "ConnectFailed",

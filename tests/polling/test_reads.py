@@ -221,9 +221,11 @@ class TestEnds:
         service = memory(batch=batch)
         service.hidden = {"a"}
         odd = see(S.RUNNING, progress=0.5)
-        object.__setattr__(odd, "created_at", "yesterday")  # no source should do this
+        object.__setattr__(odd, "started_at", "yesterday")  # no source should do this
         wait = begun(timed(service.script("a", (0.0, odd)).wait()))
-        assert isinstance((await wait)[0], AttributeError)
+        error = (await wait)[0]
+        assert isinstance(error, PollingFailed)
+        assert isinstance(error.__cause__, AttributeError)
         assert await service.runs("a", 15.0).wait()
 
     @BATCHES

@@ -159,15 +159,16 @@ class LeiaSource:
     ) -> dict[Key, Sighting[Job]]:
         """Those of the wanted jobs that stand among the newest endings of a kind.
 
+        They may be spread among the endings of others: pages are read as long as each saves more
+        than :data:`FEW` single reads.
+
         Raises:
             JobkitError: The service throttles.
         """
         row = endpoints.ADMIN_GET_JOBS
         found: dict[Key, Sighting[Job]] = {}
         offset = 0
-        for _ in range(1 + len(wanted) // CHUNK):
-            if len(found) == len(wanted):
-                break
+        while len(found) < len(wanted):
             try:
                 jobs, _total = await self._call.value(
                     row,
@@ -184,9 +185,11 @@ class LeiaSource:
                 if throttles(error):
                     raise
                 break  # the rest is read one by one, where an error has a job to belong to
-            found.update((job.id, sight(job)) for job in jobs if job.id in wanted)
+            here = {job.id: sight(job) for job in jobs if job.id in wanted}
+            more = here.keys() - found.keys()
+            found.update(here)
             offset += len(jobs)
-            if len(jobs) < CHUNK:
+            if len(jobs) < CHUNK or len(more) <= FEW:
                 break
         return found
 
