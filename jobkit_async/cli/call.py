@@ -34,6 +34,8 @@ class _Services(click.Group):
         return service_names()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if ctx.resilient_parsing and cmd_name not in service_names():
+            return None  # a shell wants to complete what comes after it
         spec: ServiceSpec = SERVICE.convert(cmd_name, None, ctx)
         return _Operations(spec)
 
@@ -60,6 +62,8 @@ class _Operations(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         name = cmd_name.replace("-", "_")
+        if name not in self._rows and ctx.resilient_parsing:
+            return None
         if name not in self._rows:
             hint = nearest(name, list(self._rows))
             raise click.UsageError(

@@ -249,6 +249,8 @@ def test_no_option_takes_a_credential() -> None:
         (["jobkit", "wait", "e"], {"ecotaxa"}),
         (["jobkit", "call", ""], {*service_names()}),
         (["jobkit", "call", "bsubio", "get"], {"get_job"}),
+        (["jobkit", "call", "bsubo", "get"], set()),
+        (["jobkit", "call", "bsubio", "get_jobs", "--"], {"--help"}),
         (["jobkit", "call", "bsubio", "list_jobs", "--"], {"--status", "--limit", "--help"}),
         (
             ["jobkit", "call", "bsubio", "list_jobs", "--status", "p"],
@@ -264,7 +266,8 @@ def test_shells_complete(
     result = CliRunner().invoke(
         commands, [], prog_name="jobkit", env={"_JOBKIT_COMPLETE": "bash_complete"}
     )
-    assert {line.partition(",")[2] for line in result.stdout.splitlines()} == found
+    assert {line.partition(",")[2] for line in result.stdout.splitlines() if line} == found
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 def test_a_pipe_that_nobody_reads() -> None:
