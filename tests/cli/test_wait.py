@@ -51,34 +51,58 @@ def jobs_of(served: Any, count: int = 1, kind: str = "Good") -> list[str]:
     return served.do(lambda: [str(served.server.create_job(kind).id) for _ in range(count)])
 
 
-def in_terminal(
-    arguments: list[str], *, columns: int = 80, lines: int = 24, interrupt_on: str | None = None
-) -> tuple[int, str]:
-    """Run a command in a terminal; its exit status and all that it wrote there."""
-    pid, terminal = pty.fork()
-    if pid == 0:
+class Terminal:
+    """A command in a terminal of its own.
+
+    Args:
+        arguments: Those of the command.
+        columns: Width of the terminal.
+        lines: Its height.
+    """
+
+    def __init__(self, *arguments: str, columns: int = 80, lines: int = 24) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        # Nothing is to be done between fork and exec where there are threads, so it takes the
+        # terminal for its own, as Ctrl-C and questions need it, when it runs.
+        code = f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {CODE}"
         # A library may have set these two for this process, behind Python's back.
         others = {name: os.environ[name] for name in os.environ if name not in ("COLUMNS", "LINES")}
-        os.execve(COMMAND[0], [*COMMAND, *arguments], {**others, "TERM": "xterm"})
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-    written, until = b"", time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        if not select.select([terminal], [], [], 0.1)[0]:
-            continue
-        try:
-            piece = os.read(terminal, 1 << 16)
-        except OSError:  # it is how a terminal ends on Linux
-            piece = b""
-        if not piece:
-            break
-        written += piece
-        if interrupt_on is not None and interrupt_on in written.decode(errors="replace"):
-            os.write(terminal, b"\x03")
-            interrupt_on = None
-    else:
-        os.kill(pid, signal.SIGKILL)
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), written.decode(errors="replace")
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env={**others, "TERM": "xterm"},
+        )
+        os.close(slave)
+        self.written = ""
+
+    def read(self, until: str | None = None) -> str:
+        """Read on, until some text has come or to the end; all that was written so far."""
+        patience = time.monotonic() + PATIENCE
+        while until is None or until not in self.written:
+            if not select.select([self._master], [], [], max(0.0, patience - time.monotonic()))[0]:
+                self._process.kill()
+            try:
+                piece = os.read(self._master, 1 << 16)
+            except OSError:  # it is how a terminal ends on Linux
+                piece = b""
+            if not piece:
+                break
+            self.written += piece.decode(errors="replace")
+        return self.written
+
+    def press(self, keys: bytes) -> None:
+        """Type something."""
+        os.write(self._master, keys)
+
+    def end(self) -> int:
+        """Read to the end; the exit status."""
+        self.read()
+        os.close(self._master)
+        return self._process.wait(PATIENCE)
 
 
 def plain(text: str) -> str:
@@ -254,14 +278,14 @@ def test_without_credentials(serve_it: Callable[..., Any], monkeypatch: pytest.M
 
 
 def test_a_table_of_few(serve_it: Callable[..., Any]) -> None:
-    def half_a_second(rng: Any, job_type: str) -> Plan:
+    def a_while(rng: Any, job_type: str) -> Plan:
         return Plan(queued=0.0, running=2.0, outcome="failure" if job_type == "bad" else "success")
 
-    served = serve_it("ecotaxa", planner=half_a_second)
+    served = serve_it("ecotaxa", planner=a_while)
     (good,), (bad,) = jobs_of(served), jobs_of(served, kind="bad")
-    status, written = in_terminal(["wait", "ecotaxa", good, bad])
-    text = plain(written)
-    assert status == 1
+    terminal = Terminal("wait", "ecotaxa", good, bad)
+    assert terminal.end() == 1
+    text = plain(terminal.written)
     assert re.search(rf"{good} +running +[━╸╺]+ +\d+% +\d+s +~\d+s", text)
     assert re.search(rf"{bad} +failed ", text)
     assert re.search(rf"{good} +succeeded +━{{16}} +100% +\d+s", text)
@@ -274,10 +298,11 @@ def test_a_table_of_few(serve_it: Callable[..., Any]) -> None:
 def test_a_table_of_a_thousand(serve_it: Callable[..., Any], columns: int, lines: int) -> None:
     served = serve_it("ecotaxa", planner=for_hours)
     ids = jobs_of(served, 1000)
-    status, written = in_terminal(
-        ["wait", "ecotaxa", *ids], columns=columns, lines=lines, interrupt_on="running"
-    )
-    assert status == 130
+    terminal = Terminal("wait", "ecotaxa", *ids, columns=columns, lines=lines)
+    terminal.read("running")
+    terminal.press(b"\x03")
+    assert terminal.end() == 130
+    written = terminal.written
     table, _, rest = plain(written).partition("interrupted: ")
     frames = re.split(r"(?=ecotaxa \d+s)", table)
     shown = [line for line in frames[-1].replace("^C", "").splitlines() if line.strip()]
@@ -294,9 +319,9 @@ def test_a_table_of_a_thousand(serve_it: Callable[..., Any], columns: int, lines
 
 def test_a_terminal_too_narrow_for_a_table_gets_lines(serve_it: Callable[..., Any]) -> None:
     (job,) = jobs_of(serve_it("ecotaxa"))
-    status, written = in_terminal(["wait", "ecotaxa", job], columns=12, lines=24)
-    assert status == 0
-    assert re.match(rf"{job} succeeded \d+s\r\n", written)
+    terminal = Terminal("wait", "ecotaxa", job, columns=12)
+    assert terminal.end() == 0
+    assert re.match(rf"{job} succeeded \d+s\r\n", terminal.written)
 
 
 def test_credentials_are_asked_for_and_not_shown(
@@ -304,22 +329,12 @@ def test_credentials_are_asked_for_and_not_shown(
 ) -> None:
     served = serve_it("bsubio", api_key="planted-key")
     monkeypatch.delenv("BSUBIO_API_KEY")
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execv(COMMAND[0], [*COMMAND, "call", "bsubio", "list_jobs"])
-    written = b""
-    while b"bsubio api key: " not in written:
-        written += os.read(terminal, 4096)
-    os.write(terminal, b"planted-key\n")
-    try:
-        while piece := os.read(terminal, 4096):
-            written += piece
-    except OSError:
-        pass
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert b"planted-key" not in written
-    assert written.rstrip().endswith(b"[]")
+    terminal = Terminal("call", "bsubio", "list_jobs")
+    terminal.read("bsubio api key: ")
+    terminal.press(b"planted-key\n")
+    assert terminal.end() == 0
+    assert "planted-key" not in terminal.written
+    assert terminal.written.rstrip().endswith("[]")
     assert served.do(lambda: served.server.requests["list_jobs"]) == 1
 
 
