@@ -39,7 +39,7 @@ def changes(draw: st.DrawFn) -> tuple[int, int, int, bool, list[tuple[int, int, 
     )
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(changes())
 async def test_what_stays_is_found_and_found_once(
     plan: tuple[int, int, int, bool, list[tuple[int, int, int]]],

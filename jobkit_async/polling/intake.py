@@ -78,8 +78,11 @@ class Intake(Generic[DataT]):
         if counted is None:
             entry.answered()
             return False
-        if not record.dated and record.created_at is not None:  # told now, or by a reference
-            record.set_created(record.created_at.timestamp(), self._service_time(now), now)
+        created = counted.created_at
+        if created is None and known is None:
+            created = record.created_at  # as a reference has told it
+        if not record.dated and created is not None:
+            record.set_created(created.timestamp(), self._service_time(now), now)
         if counted.started_at is not None and (record.started is None or record.start_spread):
             record.set_started(counted.started_at.timestamp(), self._service_time(now), now)
         is_new = known is None or not known.state.ended or known.data is None
