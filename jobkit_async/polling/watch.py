@@ -192,7 +192,7 @@ class Entry(Generic[DataT]):
         if (
             sighting is not record.newest
             # The service's clock may have become known.
-            or (record.created_at is not None and not record.dated)
+            or (sighting.created_at is not None and not record.dated)
             or (sighting.started_at is not None and (record.started is None or record.start_spread))
             or self._trouble is not _NO_TROUBLE
             or not isinstance(waiting, Watch)

@@ -98,14 +98,6 @@ def test_nor_of_one_whose_dates_could_not_be_used_before() -> None:
     assert entry.same_again(dated, 23.0)
 
 
-def test_nor_where_a_reference_has_told_a_date_that_could_not_be_used() -> None:
-    entry = seen()
-    entry.record.created_at = datetime(2026, 1, 1, tzinfo=UTC)
-    assert not entry.same_again(RUNNING, 20.0)
-    entry.record.dated = True
-    assert entry.same_again(RUNNING, 20.0)
-
-
 LISTED: dict[str, dict[str, Any]] = {
     "ecotaxa": {
         "id": 1,

@@ -88,6 +88,22 @@ class TestAThousandJobs:
             assert cost["admin_get_jobs"] <= MANY // 100 + 3
             assert {final.status for final in await rounds.all()} == {"PROCESSED"}
 
+    @pytest.mark.parametrize(("every", "pages", "reads"), [(5, 5, 0), (50, 3, 8)])
+    async def test_on_leia_ends_among_those_of_others_come_from_pages_while_these_pay(
+        self, world: Any, every: int, pages: int, reads: int
+    ) -> None:
+        async with world("leia") as it:
+            jobs = it.births(500)
+            rounds = Rounds(it, jobs[::every])
+            await rounds.next()
+            for job in jobs:
+                it.end(job.id)
+            cost = await rounds.next()
+            del cost["admin_get_job_statuses"]
+            wanted = {"admin_get_jobs": pages, "admin_get_job": reads}
+            assert cost == {name: count for name, count in wanted.items() if count}
+            assert len(await rounds.all()) == 500 // every
+
     async def test_on_leia_a_part_of_a_hundred_is_a_request_too(self, world: Any) -> None:
         async with world("leia") as it:
             rounds = Rounds(it, it.births(901))
