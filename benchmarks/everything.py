@@ -22,6 +22,7 @@ import attrs
 from benchmarks import MODULES, report
 from benchmarks.child import in_child
 from benchmarks.report import Note, Row
+from benchmarks.shortfalls import SHORTFALLS
 
 __all__ = ["ROWS", "add_options", "as_markdown", "as_table", "run"]
 
@@ -105,7 +106,16 @@ def as_markdown(rows: Iterable[Row], notes: Sequence[Note], *, quick: bool) -> I
     yield _line("--:" if name == "value" else "---" for name in report.HEAD)
     for row in marked:
         yield _line(report.cells_of(row))
+    missed = {row.case.partition("/")[0] for row in marked if not row.met}
+    explained = [(name, SHORTFALLS[name]) for name in SHORTFALLS if name in missed and not quick]
+    if explained:
+        yield ""
+        yield "What profiles say of the marks that are not met:"
+        yield ""
+        yield from (f"- `{name}`: {text}" for name, text in explained)
     if notes:
+        yield ""
+        yield "What was left out:"
         yield ""
         yield from (f"- {note}" for note in notes)
 

@@ -22,9 +22,11 @@ from benchmarks.__main__ import main
 from benchmarks.crowd import WARM_UP, EcotaxaCrowd, Fate, LeiaCrowd, fates
 from benchmarks.crowd_server import CrowdServer
 from benchmarks.decoders import Want, decoder
+from benchmarks.everything import as_markdown
 from benchmarks.listings import SERVICES, job_id
 from benchmarks.optimum import requests_and_delay
 from benchmarks.report import Note, Row, as_json, row_of
+from benchmarks.shortfalls import SHORTFALLS
 from benchmarks.waiters import Work, measure
 from benchmarks.workloads import LAWS
 from jobkit_async.states import JobState
@@ -90,6 +92,10 @@ def test_each_line_of_json_is_one_number(arguments: tuple[str, ...], marked: set
         ),
         (("batching", "--jobs", "1", "20", "--least", "50"), set()),
         (TRANSFER, {"down/chunks", "down/save", "up/iterable", "up/path"}),
+        (
+            ("scale", "--jobs", "200", "2000", "--repeat", "1"),
+            {"200/chunks", "200/one", "2000/chunks", "2000/one"},
+        ),
     ],
 )
 def test_those_that_take_longer(arguments: tuple[str, ...], marked: set[str]) -> None:
@@ -435,3 +441,12 @@ def test_what_cannot_be_run_is_told(arguments: tuple[str, ...]) -> None:
     done = run(*arguments)
     assert done.returncode != 0
     assert "usage: python -m benchmarks" in done.stderr
+
+
+def test_the_page_explains_marks_that_are_not_met() -> None:
+    assert {*SHORTFALLS} <= {*MODULES}
+    for value, quick in ((2.0, False), (0.5, False), (2.0, True)):
+        rows = [Row(case="call/x", metric="ratio", value=value, most=1.0)]
+        text = "\n".join(as_markdown(rows, [], quick=quick))
+        assert (SHORTFALLS["call"] in text) == (value > 1.0 and not quick)
+        assert SHORTFALLS["scale"] not in text
