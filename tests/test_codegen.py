@@ -302,7 +302,7 @@ def test_check_fails_after_any_changed_byte(toy: Path) -> None:
         api.write_bytes(changed)
         assert main(["--check", "toy.endpoints"]) == 1, f"byte {place} became {changed[place]}"
     file = generate("toy.endpoints")
-    for place in range(len(due)):
+    for place in rng.sample(range(len(due)), 400):
         changed = bytearray(due)
         changed[place] ^= rng.randrange(1, 256)
         api.write_bytes(changed)

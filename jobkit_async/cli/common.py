@@ -79,6 +79,8 @@ def run(work: Coroutine[Any, Any, ValueT]) -> ValueT:
         return asyncio.run(work)
     except InvalidArgument as error:
         raise click.UsageError(str(error)) from None
+    except BrokenPipeError:
+        raise
     except (JobkitError, OSError) as error:
         raise click.ClickException(str(error)) from None
 

@@ -211,6 +211,13 @@ def test_jobs_of_any_service_are_listed_and_awaited(
 def test_the_services_are_listed_and_jobs_up_to_a_limit(serve_it: Callable[..., Any]) -> None:
     jobs_of(serve_it("ecotaxa"), 5)
     assert len(jobkit("list", "ecotaxa", "--limit", "3").stdout.splitlines()) == 3
+    for words in (["list", "ecotaxa"], ["list"]):  # nobody reads, as once head(1) has enough
+        read, write = os.pipe()
+        os.close(read)
+        command = [sys.executable, "-m", "jobkit_async", *words]
+        done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+        os.close(write)
+        assert (done.returncode, done.stderr) == (1, b"")
     assert jobkit("list").stdout.splitlines() == [
         "bsubio 7 operations",
         "ecotaxa 7 operations",

@@ -173,8 +173,8 @@ async def test_laws_are_fitted_one_at_a_time(
         record.born, record.dated = now(), True
         return job
 
-    for first in range(0, 1800, 600):
-        jobs = [begin(first + index) for index in range(600)]
+    for first in range(0, 900, 300):
+        jobs = [begin(first + index) for index in range(300)]
         assert all(await asyncio.gather(*(job.wait() for job in jobs)))
     assert len(fits) > 3 * kinds
     assert len(set(fits)) == len(fits)
