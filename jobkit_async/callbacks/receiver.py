@@ -276,7 +276,7 @@ class CallbackReceiver:
 
         It is to be added as a sub-application::
 
-        app.add_subapp("/callbacks", receiver.aiohttp_app())
+            app.add_subapp("/callbacks", receiver.aiohttp_app())
         """
         from jobkit_async.callbacks import web  # noqa: PLC0415 - it loads aiohttp's server
 
