@@ -30,23 +30,40 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from jobkit_async import BsubioClient, BsubioJob, EcotaxaClient, LeiaClient, VidispineClient
 from jobkit_async.services.bsubio.models import CreateJobRequest
 from jobkit_async.services.vidispine.models import SimpleMetadataType
-from jobkit_async.testing import FakeBsubio, FakeEcotaxa, FakeLeia, FakeVidispine, Plan
+from jobkit_async.testing import (
+    FakeBsubio,
+    FakeEcotaxa,
+    FakeLeia,
+    FakeServer,
+    FakeVidispine,
+    Plan,
+)
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = {
-    "README.md": {"python": 4, "console": 2, "text": 1, "toml": 1},
+    "README.md": {"python": 2, "console": 2, "text": 1},
     "docs/architecture.md": {},
     "docs/callbacks.md": {"python": 2},
     "docs/cli.md": {"console": 2},
-    "docs/clients.md": {"python": 8, "text": 1},
+    "docs/clients.md": {"python": 7},
+    "docs/errors.md": {"python": 1, "text": 1},
     "docs/observability.md": {"python": 2},
     "docs/own_service.md": {"console": 2, "py": 9, "toml": 1},
-    "docs/testing.md": {"python": 3},
-    "docs/waiting.md": {"python": 1},
+    "docs/quick_start.md": {"python": 4},
+    "docs/recipes.md": {"python": 10},
+    "docs/testing.md": {"python": 4, "toml": 1},
+    "docs/waiting.md": {"python": 2},
     "docs/web.md": {"python": 1, "console": 1},
 }
 """How many blocks of which language there are; each has its test below, in ``test_docs.py`` or in
 ``test_own_service.py``."""
+CREDENTIALS = {
+    "bsubio": {"api_key": "bsub-key"},
+    "ecotaxa": {"token": "eco-token"},
+    "leia": {"token": "leia-token"},
+    "vidispine": {"username": "user", "password": "secret"},
+}
+AT_ONCE = Plan(queued=0.0, running=0.0)
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -60,6 +77,12 @@ def execute(name: str, position: int = 0) -> dict[str, Any]:
     space: dict[str, Any] = {"__name__": "readme"}
     exec(compile(blocks(name, "python")[position], name, "exec", dont_inherit=True), space)
     return space
+
+
+def environment(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
+    """Set the variables by which ``from_env()`` finds an embedded server."""
+    for name, value in {"base_url": server.base_url, **CREDENTIALS[server.service]}.items():
+        monkeypatch.setenv(f"{server.service}_{name}".upper(), value)
 
 
 @contextmanager
@@ -101,8 +124,23 @@ def test_the_first_block_runs(
 
 
 @pytest.mark.looptime
+async def test_the_block_about_results(capsys: pytest.CaptureFixture[str]) -> None:
+    read_all = execute("README.md", 1)["read_all"]
+    async with (
+        FakeLeia() as server,
+        LeiaClient(token="leia-token", base_url=server.base_url) as client,
+    ):
+        server.add_model("invoices", short_name="invoices")
+        server.next_jobs(Plan.fails("no text", after=5), Plan.succeeds(after=9))
+        await read_all(client, ["doc-1", "doc-2"])
+    failed, succeeded = capsys.readouterr().out.splitlines()
+    assert "no text - to be taken up again as jk1:leia:" in failed
+    assert "doc-2" in succeeded
+
+
+@pytest.mark.looptime
 async def test_the_block_about_many_jobs(capsys: pytest.CaptureFixture[str]) -> None:
-    follow = execute("README.md", 1)["follow"]
+    follow = execute("docs/recipes.md")["follow"]
     async with FakeEcotaxa() as first, FakeLeia() as second:
         first.create_job()
         first.create_job("FileImport", question={"missing_users": ["me"]})
@@ -119,17 +157,17 @@ async def test_the_block_about_many_jobs(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_the_block_about_pacing() -> None:
-    execute("README.md", 2)
+    execute("docs/waiting.md")
 
 
 def test_the_blocks_that_are_tests(tmp_path: Path) -> None:
-    """In a project of their own, which has nothing but the settings that the README shows."""
-    (settings,) = blocks("README.md", "toml")
+    """In a project of their own, which has nothing but the settings that the page shows."""
+    (settings,) = blocks("docs/testing.md", "toml")
     (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
     tests = [
-        blocks("README.md", "python")[3],
         *blocks("docs/testing.md", "python"),
         blocks("docs/callbacks.md", "python")[1],
+        blocks("docs/recipes.md", "python")[8],
     ]
     for number, code in enumerate(tests):
         (tmp_path / f"test_{number}.py").write_text(code, encoding="utf-8")
@@ -145,8 +183,195 @@ def test_the_blocks_that_are_tests(tmp_path: Path) -> None:
     assert f"{len(tests)} passed" in done.stdout
 
 
+# -- the quick start
+
+
+async def test_the_quick_start_with_bsubio(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = execute("docs/quick_start.md")["main"]
+    async with FakeBsubio(planner=lambda rng, job_type: AT_ONCE) as server:
+        environment(monkeypatch, server)
+        await main()
+    assert capsys.readouterr().out.startswith("finished 20")
+
+
+async def test_the_quick_start_with_ecotaxa(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    main = execute("docs/quick_start.md", 1)["main"]
+    monkeypatch.chdir(tmp_path)
+    async with FakeEcotaxa(planner=lambda rng, job_type: AT_ONCE) as server:
+        environment(monkeypatch, server)
+        server.create_job().file = b"older"
+        server.create_job().file = b"plankton"
+        await main()
+    name = capsys.readouterr().out.removeprefix("100 ").strip()
+    assert (tmp_path / name).read_bytes() == b"plankton"
+
+
+@pytest.mark.looptime
+async def test_the_quick_start_with_leia(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = execute("docs/quick_start.md", 2)["main"]
+    async with FakeLeia(planner=lambda rng, job_type: Plan(running=60)) as server:
+        server.add_model("invoices", short_name="invoices")
+        environment(monkeypatch, server)
+        await main()
+    told = capsys.readouterr().out
+    assert told.startswith("PROCESSED ")
+    assert "doc-2" in told
+
+
+@pytest.mark.looptime
+async def test_the_quick_start_with_vidispine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = execute("docs/quick_start.md", 3)["main"]
+    async with FakeVidispine(planner=lambda rng, job_type: Plan(running=60), record=True) as server:
+        environment(monkeypatch, server)
+        await main()
+        (job_id,) = server.jobs
+    assert capsys.readouterr().out == f"{job_id} FINISHED\n"
+    assert b"archive" in server.seen[0].body
+
+
+# -- the recipes
+
+
+@pytest.mark.looptime
+async def test_the_recipe_for_all_outcomes() -> None:
+    convert = execute("docs/recipes.md", 1)["convert"]
+    async with (
+        FakeBsubio() as server,
+        BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,
+    ):
+        server.next_jobs(Plan.succeeds(after=60), Plan.fails("no text", after=5))
+        good, bad = await convert(client, [b"one", b"two"])
+    assert good is None
+    assert bad is not None
+    assert "no text" in bad
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("lasts", [5.0, 7200.0])
+async def test_the_recipe_for_deadlines(lasts: float) -> None:
+    at_most = execute("docs/recipes.md", 2)["at_most"]
+    async with (
+        FakeBsubio() as server,
+        BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,
+    ):
+        server.next_jobs(Plan.succeeds(after=lasts))
+        job = await client.run("pdf/extract", b"data")
+        final = await at_most(job, 60.0)
+    assert (final is not None) is (lasts < 60)
+    assert asyncio.get_running_loop().time() <= 61
+    assert server.ledger.count("cancelled", job.id) == (lasts > 60)
+
+
+@pytest.mark.looptime
+async def test_the_recipe_for_a_job_that_ends_while_it_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_most = execute("docs/recipes.md", 2)["at_most"]
+    cancel = BsubioJob.cancel
+
+    async def too_late(job: BsubioJob) -> None:
+        await asyncio.sleep(5)
+        await cancel(job)
+
+    monkeypatch.setattr(BsubioJob, "cancel", too_late)
+    async with (
+        FakeBsubio() as server,
+        BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,
+    ):
+        server.next_jobs(Plan.succeeds(after=62))
+        final = await at_most(await client.run("pdf/extract", b"data"), 60.0)
+    assert final.status == "finished"
+
+
+@pytest.mark.looptime
+async def test_the_recipe_for_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    watch = execute("docs/recipes.md", 3)["watch"]
+    async with (
+        FakeEcotaxa(planner=lambda rng, job_type: Plan(running=60)) as server,
+        EcotaxaClient(token="eco-token", base_url=server.base_url) as client,
+    ):
+        await watch(client.job(server.create_job().id))
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) > 3
+    assert re.fullmatch(r"running \d\d%", told[-3])
+    assert told[-2:] == ["succeeded 100%", "the last word: succeeded"]
+
+
+@pytest.mark.looptime
+async def test_the_recipe_for_questions() -> None:
+    with_answers = execute("docs/recipes.md", 4)["with_answers"]
+    asked: list[Any] = []
+
+    def reply(question: Any) -> dict[str, Any]:
+        asked.append(question)
+        return {"users": dict.fromkeys(question["missing_users"], 1)}
+
+    async with (
+        FakeEcotaxa() as server,
+        EcotaxaClient(token="eco-token", base_url=server.base_url) as client,
+    ):
+        server.next_jobs(Plan.succeeds(after=60))
+        job = server.create_job("FileImport", question={"missing_users": ["me"]})
+        final = await with_answers(client.job(job.id), reply)
+    assert final.reply == {"users": {"me": 1}}
+    assert asked == [{"missing_users": ["me"]}]
+
+
+async def test_the_recipe_for_uploads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    send = execute("docs/recipes.md", 5)["send"]
+    (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.7 ...")
+    async with (
+        FakeBsubio() as server,
+        BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,
+    ):
+        job = await send(client, tmp_path / "paper.pdf")
+        assert server.jobs[job.id].data == b"%PDF-1.7 ..."
+    assert capsys.readouterr().out == "12 of 12 bytes\n"
+
+
+@pytest.mark.looptime
+async def test_the_recipe_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = execute("docs/recipes.md", 6)["go_on"]
+    async with FakeVidispine(planner=lambda rng, job_type: Plan(running=60)) as server:
+        environment(monkeypatch, server)
+        async with VidispineClient.from_env() as client:
+            job = await client.jobs.create_custom_job("TRANSCODE", SimpleMetadataType())
+        assert (await go_on(job.ref)).status == "FINISHED"
+
+
+async def test_the_recipe_for_a_web_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_app = execute("docs/recipes.md", 7)["make_app"]
+    async with FakeLeia(planner=lambda rng, job_type: AT_ONCE) as server:
+        server.add_model("invoices", short_name="invoices")
+        environment(monkeypatch, server)
+        async with TestClient(TestServer(make_app())) as browser:
+            async with browser.post("/read/doc-7") as response:
+                assert response.status == 202
+                ref = (await response.json())["ref"]
+            async with browser.get("/job", params={"ref": ref}) as response:
+                assert (await response.json())["state"] == "succeeded"
+        (job,) = server.jobs.values()
+    assert job.document_ids == ["doc-7"]
+
+
+def test_the_recipe_for_a_service(capsys: pytest.CaptureFixture[str]) -> None:
+    execute("docs/recipes.md", 9)
+    assert "leia LeiaClient\n" in capsys.readouterr().out
+
+
+# -- the other pages
+
+
 def test_the_block_about_policies() -> None:
-    polling = execute("docs/waiting.md")["polling"]
+    polling = execute("docs/waiting.md", 1)["polling"]
     assert polling.policy is not None
 
 
@@ -232,7 +457,7 @@ async def test_the_block_about_taking_jobs_up_again(tmp_path: Path) -> None:
 
 @pytest.mark.looptime
 async def test_the_block_about_the_raw_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    traced = execute("docs/clients.md", 7)["traced"]
+    traced = execute("docs/clients.md", 6)["traced"]
     async with (
         FakeBsubio() as server,
         BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,
@@ -255,7 +480,7 @@ async def test_the_block_about_the_raw_answer(capsys: pytest.CaptureFixture[str]
 async def test_the_block_about_errors(
     plan: Plan | None, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = execute("docs/clients.md", 6)["result"]
+    result = execute("docs/errors.md")["result"]
     async with (
         FakeBsubio(planner=lambda rng, job_type: plan or Plan()) as server,
         BsubioClient(api_key=server.api_key, base_url=server.base_url) as client,
