@@ -19,4 +19,6 @@ myst_heading_anchors = 4  # links lead to headings by the names that they have o
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True}
+maximum_signature_line_length = 88
+napoleon_attr_annotations = False  # the signatures have the types
 napoleon_use_ivar = True  # attributes of a class stand in its own text

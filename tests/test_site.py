@@ -34,11 +34,12 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
         timeout=110,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    pages = {page.stem for page in (ROOT / "docs").glob("*.md")} | {"index", "api"}
+    pages = {page.stem for page in (ROOT / "docs").glob("*.md")} | {"index", "api", "operations"}
     assert pages <= {page.stem for page in site.glob("*.html")}
     shown = (site / "api.html").read_text(encoding="utf-8")
     for name in jobkit_async.__all__:
         assert f'id="jobkit_async.{name}"' in shown, name
+    shown = (site / "operations.html").read_text(encoding="utf-8")
     for operation in ("BsubioJobsApi.create_job", "LeiaModelsApi.admin_untag_model"):
         assert re.search(rf'id="jobkit_async\.services\.\w+\.api\.{operation}"', shown), operation
 
@@ -54,5 +55,5 @@ def test_the_reference_has_all_public_names_once() -> None:
 def test_every_page_stands_in_the_contents() -> None:
     text = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
     listed = re.findall(r"^   (\w+)$", text, re.MULTILINE)
-    pages = {page.stem for page in (ROOT / "docs").glob("*.md")} | {"api"}
+    pages = {page.stem for page in (ROOT / "docs").glob("*.md")} | {"api", "operations"}
     assert sorted(listed) == sorted(pages)
