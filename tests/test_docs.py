@@ -22,6 +22,7 @@ from jobkit_async import (
     Waited,
     errors,
 )
+from jobkit_async.cli.board import Board
 from jobkit_async.cli.demo import table
 from jobkit_async.demo import DemoResult, ServiceResult
 from jobkit_async.registry import GROUP, find_service, service_names
@@ -279,6 +280,19 @@ def test_the_demo_prints_such_a_table() -> None:
         console.print(table(DemoResult(services, [], 12.7)))
     printed = [line.rstrip() for line in capture.get().splitlines()]
     assert [line for line in printed if line] == shown.splitlines()
+
+
+def test_the_picture_of_a_wait() -> None:
+    """It has the columns of today's table, and loads nothing from elsewhere."""
+    picture = page("docs/images/wait.svg")
+    board = Board(Console(width=84), "ecotaxa", [], {})
+    headings = {str(column.header) for column in board._table([], 84).columns} - {""}
+    words = {
+        text.replace("&#160;", " ").strip() for text in re.findall(r">([^<>]+)</text>", picture)
+    }
+    assert headings <= {word for text in words for word in text.split()}
+    assert {found[0] for found in re.findall(r"url\((.*?)\)", picture)} == {"#"}
+    assert "href" not in picture
 
 
 # -- links, and the commands of contributors

@@ -186,11 +186,12 @@ def test_the_blocks_that_are_tests(tmp_path: Path) -> None:
 # -- the quick start
 
 
+@pytest.mark.looptime
 async def test_the_quick_start_with_bsubio(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main = execute("docs/quick_start.md")["main"]
-    async with FakeBsubio(planner=lambda rng, job_type: AT_ONCE) as server:
+    async with FakeBsubio(planner=lambda rng, job_type: Plan(running=60)) as server:
         environment(monkeypatch, server)
         await main()
     assert capsys.readouterr().out.startswith("finished 20")
