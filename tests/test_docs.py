@@ -185,7 +185,7 @@ def test_the_tree_of_errors() -> None:
 def test_the_table_of_errors() -> None:
     """It has each class that is raised itself, in the order of the tree."""
     table = rows("docs/errors.md", "error", "when", "what to do")
-    kinds = {"JobkitError", "TransportError", "ApiError", "JobError"}
+    kinds = {"JobkitError", "TransportError"}
     tree = re.findall(r"[├└]── (\w+)", page("docs/errors.md"))
     assert [name for error, _, _ in table for name in codes(error)] == [
         name for name in tree if name not in kinds

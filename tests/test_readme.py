@@ -571,6 +571,10 @@ def test_no_other_block_on_any_page() -> None:
         found = Counter(language for language, _ in FENCE.findall(text))
         assert found == BLOCKS[page], page
         assert text.count("```") == 2 * found.total()  # a fence that names no language is none
+    for other in (ROOT / "docs").glob("*.rst"):
+        assert not re.search(
+            r"^(?!\.\. ).*::$|code-block", other.read_text(encoding="utf-8"), re.MULTILINE
+        )
 
 
 def test_continuous_integration_runs_the_commands_of_the_readme() -> None:

@@ -1,4 +1,4 @@
-"""Draws ``wait.svg``: what ``jobkit wait`` shows half-way, in a real run of a minute and a half.
+"""Draws ``wait.svg``: what ``jobkit wait`` shows half-way, in a real run of two minutes.
 
 ``python docs/images/wait.py`` starts an embedded EcoTaxa with a few jobs, awaits them by the
 command, and keeps the table as it stands after 45 seconds.
@@ -14,6 +14,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 from rich.console import Console
 
@@ -71,8 +72,8 @@ def main() -> None:
     threading.Thread(target=asyncio.run, args=(serve(ready),), daemon=True).start()
     ready.wait(10)
     terminal = partial(Console, file=io.StringIO(), width=84, height=24, force_terminal=True)
-    wait.Console, wait.Board = terminal, Photographed  # type: ignore[assignment,misc]
-    commands.main(COMMAND.split()[1:], prog_name="jobkit")
+    with patch.multiple(wait, Console=terminal, Board=Photographed):
+        commands.main(COMMAND.split()[1:], prog_name="jobkit")
 
 
 if __name__ == "__main__":
