@@ -112,6 +112,7 @@ def test_the_first_block_runs(
 ) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text[: text.index("asyncio.run(main())")].count("\n") < 35
+    assert text.count("\n") < 150  # more belongs into docs/
     plan = Plan(queued=0.0, running=0.01)
     with serving(api_key="your key", planner=lambda rng, job_type: plan) as server:
         monkeypatch.setitem(BsubioClient.__init__.__kwdefaults__, "base_url", server.base_url)
