@@ -19,7 +19,7 @@ import pytest
 from hypothesis import example, given, settings
 
 from jobkit_async import UNSET, DecodeError, InvalidArgument, codec
-from jobkit_async.codec import converters, decoding, flat
+from jobkit_async.codec import converters, decoding, flat, skimming
 from jobkit_async.model import Unset, wire, wire_name
 from jobkit_async.services.bsubio import models as bsubio
 from jobkit_async.services.ecotaxa import models as ecotaxa
@@ -681,6 +681,34 @@ def test_skimming() -> None:
 )
 def test_an_odd_element_is_skimmed_as_none(data: bytes) -> None:
     assert codec.Skimmer(Row)(data) is None
+
+
+def test_a_listing_is_cut_once_an_element_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts = []
+
+    def cut(*args: Any, **named: Any) -> list[codec.Raw]:
+        cuts.append(args)
+        return elements(*args, **named)
+
+    elements = skimming.elements
+    monkeypatch.setattr(skimming, "elements", cut)
+    found = codec.Skimmer(Row).all(b'[{"id": "a"}, {"id": "b", "x": 1}]', operation="op")
+    assert [row and row.id for row in found.rows] == ["a", "b"]
+    assert not cuts
+    assert [bytes(found.raw(index)) for index in (1, 0)] == [b'{"id": "b", "x": 1}', b'{"id": "a"}']
+    assert len(cuts) == 1
+
+
+def test_an_odd_element_of_a_listing_spoils_no_other() -> None:
+    found = codec.Skimmer(Row).all(b'[{"id": "a"}, {"id": 3}, null, {"id": "d"}]', operation="op")
+    assert [row and row.id for row in found.rows] == ["a", None, None, "d"]
+    assert bytes(found.raw(1)) == b'{"id": 3}'
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b'{"a": []}', b"[", b"null"])
+def test_what_is_no_listing_is_not_skimmed(data: bytes) -> None:
+    with pytest.raises(DecodeError, match="no list"):
+        codec.Skimmer(Row).all(data, operation="op")
 
 
 def test_skimming_takes_the_dates_that_reading_takes() -> None:

@@ -19,11 +19,12 @@ from jobkit_async.codec.decoding import (
     structure,
 )
 from jobkit_async.codec.encoding import encode, plain, secrets_of
-from jobkit_async.codec.skimming import Skimmer
+from jobkit_async.codec.skimming import Skimmed, Skimmer
 
 __all__ = [
     "NULL",
     "Raw",
+    "Skimmed",
     "Skimmer",
     "decode",
     "encode",

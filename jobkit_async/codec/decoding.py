@@ -207,7 +207,7 @@ def split_slices(data: bytes, *, operation: str) -> Iterator[list[Raw]]:
     return slices(data, partial(split, operation=operation))
 
 
-def slices(data: bytes, cut: Callable[[bytes], list[T]]) -> Iterator[list[T]]:
+def slices(data: bytes, cut: Callable[[bytes], T]) -> Iterator[T]:
     """Cut a large listing into parts that are listings themselves.
 
     Machines write all objects of a list alike. So where one ends, and the next begins with the same

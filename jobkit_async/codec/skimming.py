@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, Generic, TypeVar, cast, get_type_hints
 
@@ -12,9 +12,28 @@ import msgspec
 from jobkit_async.codec.decoding import NO_JSON, Raw, elements, find, slices
 from jobkit_async.model import wire_name
 
-__all__ = ["Skimmer"]
+__all__ = ["Skimmed", "Skimmer"]
 
 T = TypeVar("T")
+
+
+@attrs.frozen
+class Skimmed(Generic[T]):
+    """What is skimmed of a listing.
+
+    Attributes:
+        rows: What is skimmed of each element; None for an odd one, which does not spoil the rest.
+    """
+
+    rows: Sequence[T | None]
+    _cut: Callable[[], list[Raw]]
+    _raws: list[Raw] = attrs.field(factory=list, init=False)
+
+    def raw(self, index: int) -> Raw:
+        """An element itself. All are cut out for the first of them, and for most looks none is."""
+        if not self._raws:
+            self._raws.extend(self._cut())
+        return self._raws[index]
 
 
 class Skimmer(Generic[T]):
@@ -61,12 +80,8 @@ class Skimmer(Generic[T]):
             return None
         return row
 
-    def all(
-        self, data: bytes, *, at: Sequence[str] = (), operation: str
-    ) -> list[tuple[T | None, Raw]]:
-        """What is skimmed of each element of a listing, and the element.
-
-        One odd element does not spoil it: what is skimmed of that is None.
+    def all(self, data: bytes, *, at: Sequence[str] = (), operation: str) -> Skimmed[T]:
+        """What is skimmed of each element of a listing.
 
         Args:
             data: The text with the listing in it.
@@ -78,18 +93,15 @@ class Skimmer(Generic[T]):
         """
         return self.elements(find(data, at=at, operation=operation), at=at, operation=operation)
 
-    def elements(
-        self, listing: Raw, *, at: Sequence[str] = (), operation: str
-    ) -> list[tuple[T | None, Raw]]:
+    def elements(self, listing: Raw, *, at: Sequence[str] = (), operation: str) -> Skimmed[T]:
         """The same of a listing that was found before."""
-        raws = elements(listing, at=at, operation=operation)
-        rows: Iterable[T | None]
+        cut = partial(elements, listing, at=at, operation=operation)
         try:
-            rows = self._all.decode(listing)
+            rows: list[T | None] = self._all.decode(listing)
         except NO_JSON:
-            rows = map(self, raws)
-        return list(zip(rows, raws, strict=True))
+            rows = [self(raw) for raw in cut()]
+        return Skimmed(rows, cut)
 
-    def slices(self, data: bytes, *, operation: str) -> Iterator[list[tuple[T | None, Raw]]]:
+    def slices(self, data: bytes, *, operation: str) -> Iterator[Skimmed[T]]:
         """The same of a large listing, about a mebibyte at a time; see :func:`split_slices`."""
         return slices(data, partial(self.all, operation=operation))

@@ -162,20 +162,23 @@ def _date(date: datetime | None) -> datetime | None:
     return None if date is None else aware(date)
 
 
-def _elements(body: bytes) -> tuple[Any, list[tuple[_LiveRow | None, codec.Raw]]]:
+def _elements(body: bytes) -> tuple[Any, codec.Skimmed[_LiveRow]]:
     """What a listing says of the total, and its jobs; members of it may be missing or null."""
     listing = _open(body)
     if listing is not None and bytes(listing.data.jobs) == b"null":
-        return listing.data.total, []
+        return listing.data.total, codec.Skimmed((), list)
     if listing is not None:
         return listing.data.total, _skim.elements(listing.data.jobs, at=_AT, operation="list_jobs")
     return None, _skim.all(body, at=_AT, operation="list_jobs")
 
 
-def _sight_row(row: _LiveRow | None, raw: codec.Raw, before: Sighting[Job] | None) -> Sighting[Job]:
-    """What a row shows; of a job on its way what was sighted before, if it is as it was then."""
-    if row is None or row.status not in _ON_THEIR_WAY:
-        return sight(codec.decode(bytes(raw), Job, operation="list_jobs"))
+def _sight_raw(raw: codec.Raw) -> Sighting[Job]:
+    """What a row shows if it is decoded in full."""
+    return sight(codec.decode(bytes(raw), Job, operation="list_jobs"))
+
+
+def _sight_row(row: _LiveRow, before: Sighting[Job] | None) -> Sighting[Job]:
+    """What a row shows of a job on its way: the sighting before, if nothing has changed since."""
     if (
         before is not None
         and row.updated_at is not None
@@ -252,23 +255,26 @@ class BsubioSource:
 
     async def _page(self, status: str, asks: Mapping[Key, Ask]) -> _Page:
         answer = await self._call.answer(endpoints.LIST_JOBS, status, PAGE)
-        total, elements = _elements(answer.body)
+        total, found = _elements(answer.body)
         jobs: dict[str, Sighting[Job]] = {}
         failed: dict[str, Exception] = {}
         rows: list[_Row] = []
-        for live, raw in elements:
-            row = live or _skim_odd(raw)
+        for index, live in enumerate(found.rows):
+            row = live or _skim_odd(found.raw(index))
             if row is None:
                 continue
             rows.append(row)
             if (ask := asks.get(row.id)) is not None:
+                if live is not None and live.status in _ON_THEIR_WAY:
+                    jobs[row.id] = _sight_row(live, ask.newest)
+                    continue
                 try:
-                    jobs[row.id] = _sight_row(live, raw, ask.newest)
+                    jobs[row.id] = _sight_raw(found.raw(index))
                 except DecodeError as error:  # one odd job spoils nothing but itself
                     failed[row.id] = error
         # Where the service does not tell the total, a full page may hide more.
         told = isinstance(total, int)
-        return _Page(jobs, failed, rows, total if told else len(rows) + (len(elements) >= PAGE))
+        return _Page(jobs, failed, rows, total if told else len(rows) + (len(found.rows) >= PAGE))
 
     def _shown_since(self, status: str, page: _Page) -> float:
         """Loop time from which on a page of endings shows every ending; infinity if unknown."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Final
 
 import attrs
@@ -152,25 +151,29 @@ class EcotaxaSource:
             return Observed(missing=list(asks))
         seen: dict[Key, Sighting[JobModel]] = {}
         failed: dict[Key, Exception] = {}
-        slices = _skim.slices(answer.body, operation="list_jobs")
         work = 0
-        for row, raw in chain.from_iterable(slices):
-            if row is not None and (ask := asks.get(row.id)) is not None:
-                if row.state not in _IN_FULL:
-                    seen[row.id] = _sight_row(row, ask.newest)
-                else:
-                    work += IN_FULL
-                    try:
-                        data = codec.decode(bytes(raw), JobModel, operation="list_jobs")
-                        seen[row.id] = sight(data)
-                    except DecodeError as error:  # one odd job spoils nothing but itself
-                        failed[row.id] = error
-            work += 1
-            if work >= SLICE:
-                work = 0
-                await asyncio.sleep(0)
+        for part in _skim.slices(answer.body, operation="list_jobs"):
+            for index, row in enumerate(part.rows):
+                if row is not None and (ask := asks.get(row.id)) is not None:
+                    if row.state not in _IN_FULL:
+                        seen[row.id] = _sight_row(row, ask.newest)
+                    else:
+                        work += IN_FULL
+                        try:
+                            seen[row.id] = _sight_raw(part.raw(index))
+                        except DecodeError as error:  # one odd job spoils nothing but itself
+                            failed[row.id] = error
+                work += 1
+                if work >= SLICE:
+                    work = 0
+                    await asyncio.sleep(0)
         missing = [key for key in asks if key not in seen and key not in failed]
         return Observed(seen=seen, missing=missing, failed=failed)
+
+
+def _sight_raw(raw: codec.Raw) -> Sighting[JobModel]:
+    """What a row shows if it is decoded in full."""
+    return sight(codec.decode(bytes(raw), JobModel, operation="list_jobs"))
 
 
 def _sight_row(row: _Row, before: Sighting[JobModel] | None) -> Sighting[JobModel]:
