@@ -24,13 +24,16 @@ class JobState(StrEnum):
     UNKNOWN = "unknown"
     """The service used a word that this version of the library does not know."""
 
+    def __init__(self, word: str) -> None:
+        self._ended = word in ("succeeded", "failed", "cancelled")  # is asked of all that is seen
+
     @property
     def ended(self) -> bool:
         """Whether the job is over: succeeded, failed or cancelled."""
-        return self in ENDED
+        return self._ended
 
 
-ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+ENDED = frozenset(state for state in JobState if state.ended)
 """The states in which a job is over."""
 
 

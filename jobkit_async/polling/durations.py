@@ -13,7 +13,8 @@ import math
 import random
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import attrs
@@ -39,7 +40,9 @@ come faster, only each second, fourth and so on is, and stands for the others.""
 ENOUGH: Final = 5
 """Ends from which on there is a law."""
 STALE: Final = 0.05
-"""Share of new ends that makes a law out of date."""
+"""New ends that make a law out of date, as a share of those that it was made from."""
+OBSOLETE: Final = 0.5
+"""The same where a rough idea will do."""
 KINDS: Final = 128
 """Kinds of jobs that are remembered."""
 PRICES: Final = 8
@@ -90,6 +93,8 @@ class _Kind:
         self.at_once: list[Life] = []
         self.moment = -math.inf
         self.fresh = 0
+        self.behind = 0.0
+        """Ends that the law was made from."""
         self.since = -math.inf
         """Loop time since which all ends are remembered."""
         self.born_after = -math.inf
@@ -152,6 +157,7 @@ class Durations:
         self._kinds: OrderedDict[Any, _Kind] = OrderedDict()
         self.fits_left = math.inf
         """How many laws may be fitted, which takes milliseconds for each."""
+        self._stale = STALE
 
     def __repr__(self) -> str:
         counts = {kind: len(known.lives) for kind, known in self._kinds.items()}
@@ -161,6 +167,15 @@ class Durations:
     def is_empty(self) -> bool:
         """Whether no job has ended yet."""
         return not self._kinds
+
+    @contextmanager
+    def roughly(self) -> Generator[None]:
+        """Within this context a law that is a little out of date will do."""
+        self._stale = OBSOLETE
+        try:
+            yield
+        finally:
+            self._stale = STALE
 
     def ended(self, kind: Any, born: float, lasted: float, now: float) -> None:
         """Take in a job that has ended.
@@ -195,7 +210,7 @@ class Durations:
         known = self._kinds.get(kind)
         if known is None:
             return None
-        if self.fits_left > 0 and known.fresh > STALE * known.stride * len(known.lives):
+        if self.fits_left > 0 and known.fresh > self._stale * known.behind:
             self.fits_left -= 1
             known.settle()
             known.fresh = 0
@@ -232,6 +247,7 @@ class Durations:
             known.lives = deque(life for life in known.lives if life.born >= cut)
         known.plans.clear()
         known.grid = None
+        known.behind = sum(life.weight for life in known.lives)
         if len(known.lives) >= ENOUGH:
             running = [life for life in running if life.born >= known.born_after]
             known.grid = Grid(fit(*_product_limit(known.lives, running, known.since)))

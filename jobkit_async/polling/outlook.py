@@ -247,36 +247,33 @@ class Outlook:
         The best rate of looks is the square root of the rate at which the jobs end; the next is due
         once that has summed up to one look, or the delay that may have come up to the price of one.
         """
-        step = 1 + (len(records) - 1) // CROWD
-        crowd = [self._chance(record, now) for record in islice(records, 0, None, step)]
-        if all(chance is None for chance in crowd):
+        some = list(islice(records, 0, None, 1 + (len(records) - 1) // CROWD))
+        share = len(records) / len(some)
+        shortest, longest = self._polling.min_interval, self._polling.max_interval
+        # Where jobs end fast the shortest gap decides, and their law is not worth a fit each time.
+        with self.durations.roughly():
+            chances = self._chances(some, now)
+        if chances is not None:
+            gap = _best_gap(chances, share, [shortest], price)
+            if gap is not None:
+                return gap
+        chances = self._chances(some, now)
+        if chances is None:
             return None
-        ages = [now - (record.born or now) for record in islice(records, 0, None, step)]
-        chances = [
-            partial(_cold, max(self._polling.min_interval, age)) if chance is None else chance
-            for chance, age in zip(crowd, ages, strict=True)
-        ]
-        share = len(records) / len(crowd)
-        longest = self._polling.max_interval
-        shortest = min(self._polling.min_interval, longest)
-        if longest <= shortest:
-            return longest
         ratio = (longest / shortest) ** (1.0 / STEPS)
-        looks, ends, waste, before = 0.0, 0.0, 0.0, 0.0
-        for i in range(STEPS + 1):
-            delay = shortest * math.pow(ratio, i)
-            ended = share * sum(chance(delay) for chance in chances)
-            rate = math.sqrt(max(ended - ends, 0.0) / (delay - before) / (2.0 * price))
-            more = rate * (delay - before)
-            wasted = 0.5 * (ends + ended) * (delay - before)
-            parts = [
-                (1.0 - looks) / more if looks + more >= 1.0 else 1.0,
-                (price - waste) / wasted if waste + wasted >= price else 1.0,
-            ]
-            if min(parts) < 1.0:
-                return before + min(parts) * (delay - before)
-            looks, ends, waste, before = looks + more, ended, waste + wasted, delay
-        return longest
+        delays = [shortest * math.pow(ratio, i) for i in range(STEPS + 1 if ratio > 1.0 else 1)]
+        gap = _best_gap(chances, share, delays, price)
+        return longest if gap is None else gap
+
+    def _chances(
+        self, records: Iterable[Record[Any]], now: float
+    ) -> list[Callable[[float], float]] | None:
+        """The chances that jobs end within some seconds; None where nothing is known of any."""
+        found = [(self._chance(record, now), now - (record.born or now)) for record in records]
+        if all(chance is None for chance, _ in found):
+            return None
+        youngest = self._polling.min_interval
+        return [chance or partial(_cold, max(youngest, age)) for chance, age in found]
 
     def _chance(self, record: Record[Any], now: float) -> Callable[[float], float] | None:
         """The chance that a job ends within some seconds; None where nothing is known of it."""
@@ -326,6 +323,36 @@ def _between(start: datetime | None, end: datetime | None) -> float | None:
         return None
     seconds = (aware(end) - aware(start)).total_seconds()
     return seconds if 0.0 < seconds < LONGEST else None
+
+
+def _best_gap(
+    chances: Collection[Callable[[float], float]],
+    share: float,
+    delays: Iterable[float],
+    price: float,
+) -> float | None:
+    """Seconds to the best next look at some jobs, or None if it comes after all of some delays.
+
+    Args:
+        chances: For each job that stands for the others, the chance that it ends within a time.
+        share: For how many it stands.
+        delays: The delays, rising.
+        price: How many seconds of delay a look is worth.
+    """
+    looks, ends, waste, before = 0.0, 0.0, 0.0, 0.0
+    for delay in delays:
+        ended = share * sum([chance(delay) for chance in chances])
+        rate = math.sqrt(max(ended - ends, 0.0) / (delay - before) / (2.0 * price))
+        more = rate * (delay - before)
+        wasted = 0.5 * (ends + ended) * (delay - before)
+        parts = [
+            (1.0 - looks) / more if looks + more >= 1.0 else 1.0,
+            (price - waste) / wasted if waste + wasted >= price else 1.0,
+        ]
+        if min(parts) < 1.0:
+            return before + min(parts) * (delay - before)
+        looks, ends, waste, before = looks + more, ended, waste + wasted, delay
+    return None
 
 
 def _cold(age: float, delay: float) -> float:

@@ -143,7 +143,7 @@ async def test_reads_that_are_not_made_cost_nothing(memory: Any) -> None:
 async def test_laws_are_fitted_one_at_a_time(
     memory: Any, see: Any, monkeypatch: pytest.MonkeyPatch, batch: int | None
 ) -> None:
-    kinds = 12
+    kinds = 8
     service = memory(batch=batch, polling=Polling(rng=random.Random(1)))
     loop, fit = asyncio.get_running_loop(), durations_module.fit
     once: Any = loop._run_once
@@ -173,11 +173,36 @@ async def test_laws_are_fitted_one_at_a_time(
         record.born, record.dated = now(), True
         return job
 
-    for first in range(0, 900, 300):
-        jobs = [begin(first + index) for index in range(300)]
+    for first in range(0, 480, 160):
+        jobs = [begin(first + index) for index in range(160)]
         assert all(await asyncio.gather(*(job.wait() for job in jobs)))
     assert len(fits) > 3 * kinds
     assert len(set(fits)) == len(fits)
+
+
+async def test_laws_are_fitted_seldom_where_the_shortest_gap_decides_anyway(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits, fit = [], durations_module.fit
+
+    def told(*arguments: Any, **options: Any) -> Any:
+        fits.append(now())
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(durations_module, "fit", told)
+    service = memory(batch=None, polling=Polling(rng=random.Random(1)))
+    rng = random.Random(4)
+
+    def begin(index: int) -> Any:
+        job = service.runs(f"job {index}", rng.uniform(10.0, 40.0))
+        job._record.born, job._record.dated = now(), True
+        return job
+
+    jobs = [begin(index) for index in range(2000)]
+    assert all(await asyncio.gather(*(job.wait() for job in jobs)))
+    looks = [at for at in service.times if at - START > 11.0]
+    assert len(looks) >= 40
+    assert 2 * len(fits) < len(looks)
 
 
 async def test_the_shortest_gap_of_a_patient_user_keeps_no_newcomer_waiting(memory: Any) -> None:
