@@ -286,10 +286,11 @@ def test_without_credentials(serve_it: Callable[..., Any], monkeypatch: pytest.M
 
 def test_a_table_of_few(serve_it: Callable[..., Any]) -> None:
     def a_while(rng: Any, job_type: str) -> Plan:
-        return Plan(queued=0.0, running=2.0, outcome="failure" if job_type == "bad" else "success")
+        return Plan(queued=0.0, running=3.0, outcome="failure" if job_type == "bad" else "success")
 
     served = serve_it("ecotaxa", planner=a_while)
     (good,), (bad,) = jobs_of(served), jobs_of(served, kind="bad")
+    time.sleep(1.0)  # by the service's clock, which tells whole seconds, they have an age
     terminal = Terminal("wait", "ecotaxa", good, bad)
     assert terminal.end() == 1
     text = plain(terminal.written)

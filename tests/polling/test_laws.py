@@ -153,7 +153,7 @@ class TestInspection:
             for look in at:
                 over = grid.over(before)
                 total += price * (1.0 - over)
-                steps = 60
+                steps = 30
                 for i in range(steps):
                     age = before + (i + 0.5) / steps * (look - before)
                     total += (grid.over(age) - over) * (look - before) / steps

@@ -319,7 +319,7 @@ async def test_a_thread_that_holds_on_to_what_it_has_written(
 
 
 async def test_very_small_chunks_take_no_more_memory(tmp_path: Path) -> None:
-    chunks = [b"ab", b"cde"] * 100_000
+    chunks = [b"ab", b"cde"] * 40_000
     tracemalloc.start()
     try:
         async with part.PartFile(tmp_path / "file") as file:
