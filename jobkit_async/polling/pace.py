@@ -73,15 +73,16 @@ class Pace:
             looked_at: The jobs, which are still waited for.
             awaited: Number of jobs that are waited for in all.
         """
-        terms = self._terms(awaited)
-        for entry in looked_at:
-            gap = self._gap(entry.record, now, entry.looks, terms)
+        entries = list(looked_at)
+        gaps = self._gaps(entries, now, self._terms(awaited))
+        phase = self._phase(awaited)
+        for entry, best in zip(entries, gaps, strict=True):
+            gap = best if phase is None else self._polling.within(best * phase)
             if self._nudges.any_promised:
                 gap = self._polling.within(gap * self._nudges.slower((entry,)))
-            if entry.troubled and entry.misses:
-                gap = min(gap, self._grace())
-            gap = self._in_phase(gap, awaited)
-            if entry.troubled or self._failures:
+            if self._failures or entry.troubled:
+                if entry.misses:
+                    gap = min(gap, self._grace())
                 gap = max(gap, _backoff(max(entry.failures, self._failures)))
             self._schedule.looked(entry.record.key, now + gap, now)
 
@@ -104,7 +105,10 @@ class Pace:
         failures = self._failures
         if len(troubled) == len(looked_at):  # one that goes well is a reason to go on as before
             failures = max(failures, min(entry.failures for entry in troubled))
-        gap = max(self._in_phase(gap, awaited), _backoff(failures))
+        phase = self._phase(awaited)
+        if phase is not None:
+            gap = self._polling.within(gap * phase)
+        gap = max(gap, _backoff(failures))
         self._schedule.looked_at_all(now + gap)
 
     def plan_missed(self, now: float, looked_at: Collection[Entry[Any]]) -> None:
@@ -116,14 +120,14 @@ class Pace:
         """The longest gap while it is not clear whether a job is lost."""
         return max(self._polling.min_interval, self._polling.lost_after / LOST_LOOKS)
 
-    def _in_phase(self, gap: float, awaited: int) -> float:
-        """A gap with what puts this process out of step with others."""
+    def _phase(self, awaited: int) -> float | None:
+        """By what gaps are multiplied to put this process out of step with others, if it is."""
         if awaited == 1 or self._polling.policy is not None:
-            return gap
+            return None
         if self._phased is None:
             self._phased = self._looks, self._schedule.phase(PHASE)
         look, phase = self._phased
-        return self._polling.within(gap * phase) if look == self._looks else gap
+        return phase if look == self._looks else None
 
     def hurried(self, now: float) -> float:
         """Loop time of the next look at the earliest, for somebody who has just come."""
@@ -167,16 +171,24 @@ class Pace:
         level = 2.0 ** (0.5 * round(2.0 * math.log2(shared)))
         return _Terms(shared, self._polling.delay_price / level)
 
+    def _gaps(self, entries: Iterable[Entry[Any]], now: float, terms: _Terms) -> Iterable[float]:
+        """Seconds from a look at some jobs to the next at each."""
+        if self._polling.policy is None and self._outlook.is_blank:  # as most often: all in one go
+            ages = [_age(entry.record, now) for entry in entries]
+            return self._schedule.cold_gaps(ages, terms.shared)
+        return [self._gap(entry.record, now, entry.looks, terms) for entry in entries]
+
     def _gap(self, record: Record[Any], now: float, looks: int, terms: _Terms) -> float:
         """Seconds from a look at a job to the next: by the user, else learned, else cold."""
-        age = max(0.0, now - _born(record, now))
+        age = _age(record, now)
         if self._polling.policy is not None:
             return self._schedule.gap(Waited(age=age, looks=looks, shared=terms.shared))
         if not self._outlook.is_blank:
             gap = self._outlook.gap(record, now, terms.price)
             if gap is not None:
                 return self._schedule.jittered(gap, LEARNED_JITTER)
-        return self._schedule.cold_gap(age, terms.shared)
+        (gap,) = self._schedule.cold_gaps([age], terms.shared)
+        return gap
 
     def _gap_of_all(self, looked_at: Collection[Entry[Any]], now: float, awaited: int) -> float:
         """The same where one look serves all."""
@@ -210,9 +222,10 @@ class _Terms(NamedTuple):
     price: float
 
 
-def _born(record: Record[Any], now: float) -> float:
-    """Loop time from which a job's age counts."""
-    return now if record.born is None else record.born
+def _age(record: Record[Any], now: float) -> float:
+    """Seconds for which a job has been on its way; 0 where nobody knows."""
+    born = record.born
+    return 0.0 if born is None or born > now else now - born
 
 
 def _backoff(failures: int) -> float:

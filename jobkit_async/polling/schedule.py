@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import attrs
@@ -154,20 +154,27 @@ class Polling:
     def gap(self, waited: Waited) -> float:
         """Seconds from a look to the next, within the two intervals."""
         if self.policy is None:
-            return self.cold_gap(waited.age, waited.shared)
+            (gap,) = self.cold_gaps([waited.age], waited.shared)
+            return gap
         return self.within(float(self.policy(waited)))
 
-    def cold_gap(self, age: float, shared: float) -> float:
-        """The same by the library's own rule, as long as nothing is known of how long jobs last."""
+    def cold_gaps(self, ages: Iterable[float], shared: float) -> list[float]:
+        """The same by the library's own rule, as long as nothing is known of how long jobs last.
+
+        Args:
+            ages: The ages in seconds of jobs.
+            shared: How many jobs share the price of a request.
+        """
         # One look more, where looks up to age t number sqrt(2 t / price).
         price = self.delay_price / shared
-        return self.within(math.sqrt(2.0 * price * age) + 0.5 * price)
+        within, sqrt = self.within, math.sqrt
+        return [within(sqrt(2.0 * price * age) + 0.5 * price) for age in ages]
 
     def within(self, gap: float) -> float:
         """A gap, moved between the two intervals."""
         if not gap > self.min_interval:  # NaN included
             return self.min_interval
-        return min(gap, self.max_interval)
+        return min(self.max_interval, gap)
 
 
 Due = tuple[float, Any, float]
@@ -224,9 +231,11 @@ class Schedule:
         """Seconds from a look to the next by the policy, or the cold rule, with jitter."""
         return self.jittered(self._polling.gap(waited), JITTER)
 
-    def cold_gap(self, age: float, shared: float) -> float:
-        """The same by the cold rule."""
-        return self.jittered(self._polling.cold_gap(age, shared), JITTER)
+    def cold_gaps(self, ages: Iterable[float], shared: float) -> list[float]:
+        """The same by the cold rule, for jobs of some ages."""
+        draw, within = self._rng.random, self._polling.within
+        gaps = self._polling.cold_gaps(ages, shared)
+        return [within(gap * (1.0 + JITTER * (2.0 * draw() - 1.0))) for gap in gaps]
 
     def jittered(self, gap: float, share: float) -> float:
         """A gap that varies by a share to either side, within the two intervals."""
@@ -309,9 +318,9 @@ class Schedule:
             return None
         self._not_before = -math.inf
         most = max(1, LARGEST // self._batch) * self._batch
-        due = self._pop(lambda at, gap, count: at <= now + SLACK * gap and count < most)
+        due = self._pop(most, until=now)
         seats = -len(due) % self._batch
-        others = self._pop(lambda _at, _gap, count: count < CANDIDATES * seats)
+        others = self._pop(CANDIDATES * seats)
         others.sort(key=lambda plan: _ripeness(plan, now), reverse=True)
         for plan in others[seats:]:
             heapq.heappush(self._heap, plan)
@@ -331,16 +340,19 @@ class Schedule:
             self._jobs[key].due = NOT_DUE
         return [key for _, key, _ in taken]
 
-    def _pop(self, wanted: Callable[[float, float, int], bool]) -> list[Due]:
-        """Take plans off the heap while they are wanted, by when, their gap and their number."""
+    def _pop(self, most: int, *, until: float = math.inf) -> list[Due]:
+        """Take plans off the heap, so many at the most: those of jobs that are due by a time."""
+        heap, jobs = self._heap, self._jobs
         popped: list[Due] = []
-        while self._heap:
-            plan = self._heap[0]
-            if self._holds(plan):
-                if not wanted(plan[0], plan[0] - plan[2], len(popped)):
+        while heap and len(popped) < most:
+            plan = heap[0]
+            at, key, since = plan
+            job = jobs.get(key)
+            if job is not None and job.due is plan:  # else it is out of date
+                if at - SLACK * (at - since) > until:
                     break
                 popped.append(plan)
-            heapq.heappop(self._heap)
+            heapq.heappop(heap)
         return popped
 
     def _worth_it_at(self, plans: list[Due], now: float) -> float:
