@@ -176,13 +176,18 @@ def _writer(param: Param) -> Callable[[Any], str]:
                     )
                 if not element:
                     raise InvalidArgument(name, "an element is empty")
-        return [quote(element, safe="") for element in elements]
+        return elements
 
     if place is Place.PATH:
-        return lambda value: _segment(name, ",".join(written(value)))
+        return lambda value: _segment(name, _quoted(written(value)))
     if param.style is CSV:
-        return lambda value: f"{wire}={','.join(written(value))}"
-    return lambda value: "&".join(f"{wire}={element}" for element in written(value))
+        return lambda value: f"{wire}={_quoted(written(value))}"
+    return lambda value: "&".join(f"{wire}={quote(each, safe='')}" for each in written(value))
+
+
+def _quoted(elements: list[str]) -> str:
+    """Elements, none of which holds a comma, with commas between them."""
+    return quote(",".join(elements), safe=",")
 
 
 def _scalar(param: Param) -> Callable[[Any], str]:

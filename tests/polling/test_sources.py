@@ -88,7 +88,7 @@ class TestAThousandJobs:
             assert cost["admin_get_jobs"] <= MANY // 100 + 3
             assert {final.status for final in await rounds.all()} == {"PROCESSED"}
 
-    @pytest.mark.parametrize(("every", "pages", "reads"), [(5, 5, 0), (50, 3, 8)])
+    @pytest.mark.parametrize(("every", "pages", "reads"), [(5, 5, 0), (50, 1, 8)])
     async def test_on_leia_ends_among_those_of_others_come_from_pages_while_these_pay(
         self, world: Any, every: int, pages: int, reads: int
     ) -> None:
@@ -103,6 +103,29 @@ class TestAThousandJobs:
             wanted = {"admin_get_jobs": pages, "admin_get_job": reads}
             assert cost == {name: count for name, count in wanted.items() if count}
             assert len(await rounds.all()) == 500 // every
+
+    async def test_on_leia_an_odd_job_on_a_page_is_read_alone(
+        self, world: Any, traffic: Any
+    ) -> None:
+        async with world("leia") as it:
+            jobs = it.births(50)
+            odd = {jobs[0].id, jobs[7].id}
+
+            def meddle(operation: str, document: Any) -> Any:
+                if operation == "admin_get_jobs":
+                    for row in document:
+                        row["document_ids"] = 3 if row["id"] in odd else row["document_ids"]
+                return document
+
+            traffic.meddle = meddle
+            rounds = Rounds(it, jobs)
+            await rounds.next()
+            for job in jobs:
+                it.end(job.id)
+            cost = await rounds.next()
+            del cost["admin_get_job_statuses"]
+            assert cost == {"admin_get_jobs": 1, "admin_get_job": 2}
+            assert len(await rounds.all()) == 50
 
     async def test_on_leia_a_part_of_a_hundred_is_a_request_too(self, world: Any) -> None:
         async with world("leia") as it:

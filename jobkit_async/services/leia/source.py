@@ -12,12 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote
 
+import attrs
+
 from jobkit_async import codec
 from jobkit_async.caller import Caller
-from jobkit_async.errors import ApiError, Forbidden, JobkitError, NotFound, api_error
+from jobkit_async.errors import ApiError, DecodeError, Forbidden, JobkitError, NotFound, api_error
 from jobkit_async.polling.record import Record, RecordOf
 from jobkit_async.polling.source import Ask, Key, Observed, Sighting, fan_out, throttles
 from jobkit_async.request import arguments
@@ -38,7 +41,6 @@ STATES: Final[Mapping[str, JobState]] = {
     Statuses.FAILED: JobState.FAILED,
     Statuses.CANCELED: JobState.CANCELLED,
 }
-_ENDS: Final = (Statuses.PROCESSED, Statuses.FAILED, Statuses.CANCELED)
 
 CHUNK: Final = 100
 """The most ids in one request."""
@@ -54,6 +56,16 @@ TOO_LONG: Final = 414
 """The status of an answer to an URL that is too long."""
 PARALLEL: Final = 4
 """Requests for statuses that are under way at once."""
+
+
+@attrs.frozen(kw_only=True)
+class _Row:
+    """What tells whether a job of the listing is wanted."""
+
+    id: str
+
+
+_skim = codec.Skimmer(_Row)
 
 
 def sight(job: Job) -> Sighting[Job]:
@@ -82,6 +94,17 @@ def _made_of(word: str) -> Sighting[Job]:
 
 _KNOWN: Final[Mapping[str, Sighting[Job]]] = {word: _made_of(word) for word in STATES}
 """The same for all jobs of one status, by which the tracker sees that nothing has changed."""
+
+
+def _sight_some(page: codec.Skimmed[_Row], wanted: Collection[Key]) -> dict[Key, Sighting[Job]]:
+    """What a page of the listing shows of the wanted jobs; odd ones are left to single reads."""
+    found: dict[Key, Sighting[Job]] = {}
+    for index, row in enumerate(page.rows):
+        if row is not None and row.id in wanted:
+            with suppress(DecodeError):
+                job = codec.decode(bytes(page.raw(index)), Job, operation="admin_get_jobs")
+                found[row.id] = sight(job)
+    return found
 
 
 class LeiaSource:
@@ -136,19 +159,18 @@ class LeiaSource:
             record.scope, record.scope_sure = submitter_id, True
 
     async def finish(self, keys: Collection[Key]) -> Mapping[Key, Sighting[Job] | Exception]:
-        """Read jobs in full that have ended: many of one submitter, from the listing."""
+        """Read jobs in full that have ended: many of one submitter and status, from the listing."""
         results: dict[Key, Sighting[Job] | Exception] = {}
-        groups: dict[str, set[Key]] = defaultdict(set)
+        groups: dict[tuple[str, str], set[Key]] = defaultdict(set)
         for key in keys:
-            scope = self._records(key).scope
-            if scope is not None:
-                groups[scope].add(key)
-        for submitter, group in groups.items():
+            record = self._records(key)
+            if record.scope is not None and record.newest is not None:
+                groups[record.scope, record.newest.raw_status].add(key)
+        # The largest come first, for a refusal ends it.
+        for (submitter, status), group in sorted(groups.items(), key=lambda it: -len(it[1])):
             if len(group) > FEW:
                 try:
-                    for status in _ENDS:
-                        rest = group - results.keys()
-                        results.update(await self._listed(submitter, status, rest))
+                    results.update(await self._listed(submitter, status, group))
                 except JobkitError as error:  # the service throttles: single reads would not help
                     results.update(dict.fromkeys(set(keys) - results.keys(), error))
                     break
@@ -170,7 +192,7 @@ class LeiaSource:
         offset = 0
         while len(found) < len(wanted):
             try:
-                jobs, _total = await self._call.value(
+                answer = await self._call.answer(
                     row,
                     *arguments(
                         row,
@@ -181,15 +203,16 @@ class LeiaSource:
                         limit=CHUNK,
                     ),
                 )
+                page = _skim.all(answer.body, operation=row.name)
             except JobkitError as error:
                 if throttles(error):
                     raise
                 break  # the rest is read one by one, where an error has a job to belong to
-            here = {job.id: sight(job) for job in jobs if job.id in wanted}
+            here = _sight_some(page, wanted)
             more = here.keys() - found.keys()
             found.update(here)
-            offset += len(jobs)
-            if len(jobs) < CHUNK or len(more) <= FEW:
+            offset += len(page.rows)
+            if len(page.rows) < CHUNK or len(more) <= FEW:
                 break
         return found
 
@@ -206,7 +229,7 @@ class LeiaSource:
         for key, record in records.items():
             groups[record.scope, record.scope_sure].append(key)
         alone = groups.pop((None, False), [])
-        look = _Look()
+        look = _Look(records)
         chunks: list[tuple[str, tuple[Key, ...]]] = []
         for (submitter, _), keys in groups.items():
             if self._shuffles:
@@ -302,7 +325,7 @@ class LeiaSource:
             word = words.get(key)
             if isinstance(word, str):
                 look.seen[key] = _KNOWN.get(word) or _made_of(word)
-                self._records(key).scope_sure = True
+                look.records[key].scope_sure = True
             else:
                 look.missing.append(key)
         return None
@@ -315,9 +338,10 @@ def _may_be_one_id(error: ApiError) -> bool:
 
 
 class _Look:
-    """What the chunks of one look have told so far."""
+    """What the chunks of one look have told so far, and what is known of its jobs."""
 
-    def __init__(self) -> None:
+    def __init__(self, records: Mapping[Key, Record[Job]]) -> None:
+        self.records = records
         self.seen: dict[Key, Sighting[Job]] = {}
         self.missing: list[Key] = []
         self.failed: dict[Key, Exception] = {}
