@@ -85,11 +85,13 @@ class Intake(Generic[DataT]):
             record.set_created(created.timestamp(), self._service_time(now), now)
         if counted.started_at is not None and (record.started is None or record.start_spread):
             record.set_started(counted.started_at.timestamp(), self._service_time(now), now)
-        is_new = known is None or not known.state.ended or known.data is None
-        if is_new and counted.state.ended and counted.data is not None:
-            self._outlook.ended(record, counted, entry.was_alive_at, now, before=known)
+        ended = counted.state.ended
+        if ended and counted.data is not None:
+            is_new = known is None or not known.state.ended or known.data is None
+            if is_new:
+                self._outlook.ended(record, counted, entry.was_alive_at, now, before=known)
         self.tell(entry, counted, now)
-        return counted.lacks_data
+        return ended and counted.data is None
 
     def missed(self, entry: Entry[DataT], now: float) -> None:
         """The service said that it does not know a job."""

@@ -137,16 +137,17 @@ class Record(Generic[DataT]):
             change. Also where only the answer to a call that is under way will tell whether it
             shows a failure or a cancellation.
         """
-        if self.touched_at is not None and asked_at < self.touched_at:
-            return None
         if self.seen_at is not None and asked_at < self.seen_at:
             return None
-        if sighting.cancels and self.hold_back():
-            return None
-        if self._lags(sighting, now):
-            return None
-        if self.cancelled and sighting.cancels:
-            sighting = attrs.evolve(sighting, state=JobState.CANCELLED)
+        if self._change is not _UNCHANGED:
+            if self.touched_at is not None and asked_at < self.touched_at:
+                return None
+            if sighting.cancels and self.hold_back():
+                return None
+            if self._lags(sighting, now):
+                return None
+            if self.cancelled and sighting.cancels:
+                sighting = attrs.evolve(sighting, state=JobState.CANCELLED)
         self._note_start(sighting, asked_at)
         self.newest = sighting
         self.seen_at = asked_at

@@ -276,14 +276,15 @@ class Entry(Generic[DataT]):
     def saw(self, sighting: Sighting[DataT], now: float, polling: Polling) -> Verdict[DataT] | None:
         """The job was sighted; an end counts once its snapshot is there."""
         state = sighting.state
-        if sighting.lacks_data:
-            return None  # its snapshot is yet to be read, and that may go on failing
         if state is JobState.UNKNOWN:
             return self._saw_odd_word(sighting, now, polling)
+        ended = state.ended
+        if ended and sighting.data is None:
+            return None  # its snapshot is yet to be read, and that may go on failing
         self._trouble = _NO_TROUBLE
         if state is JobState.NEEDS_INPUT:
             return Verdict(VerdictKind.NEEDS_INPUT, sighting)
-        return Verdict(_ENDS[state], sighting) if state.ended else None
+        return Verdict(_ENDS[state], sighting) if ended else None
 
     def _saw_odd_word(
         self, sighting: Sighting[DataT], now: float, polling: Polling
