@@ -102,14 +102,18 @@ def read(request: Request, answer: Answer) -> Any:
     if result.kind is ResultKind.NONE:
         check(request, answer)
         return None
+    type_ = list[result.type] if result.kind is ResultKind.JOBS else result.type  # type: ignore[name-defined]  # a model class, known at run time only
+    document: Any = None
     try:
-        document = codec.parse(answer.body, operation=operation)
-        if result.envelope and isinstance(document, dict) and document.get("success") is False:
-            raise _failure(request, answer)
-        if result.total is not None and _is_bare(document, result.at, result.total):
-            return [], _total(request, answer, document)
-        type_ = list[result.type] if result.kind is ResultKind.JOBS else result.type  # type: ignore[name-defined]  # a model class, known at run time only
-        value = codec.structure(document, type_, at=result.at, operation=operation)
+        if result.envelope or result.at or result.total is not None:
+            document = codec.parse(answer.body, operation=operation)
+            if result.envelope and isinstance(document, dict) and document.get("success") is False:
+                raise _failure(request, answer)
+            if result.total is not None and _is_bare(document, result.at, result.total):
+                return [], _total(request, answer, document)
+            value = codec.structure(document, type_, at=result.at, operation=operation)
+        else:  # there is nothing else in it
+            value = codec.decode(answer.body, type_, operation=operation)
     except DecodeError as error:
         error.status = answer.status
         error.path = redact(error.path, request.secrets)  # names of members are the server's own

@@ -768,10 +768,43 @@ def test_what_is_taken_at_once_is_what_cattrs_takes(member: str, value: Any) -> 
         with pytest.raises(DecodeError) as caught:
             codec.structure(told, Plain, operation="op")
         assert caught.value.path.startswith(f"$.{member}")
+        with pytest.raises(DecodeError) as caught:
+            codec.decode(json.dumps([told]).encode(), list[Plain], operation="op")
+        assert caught.value.path.startswith(f"$[0].{member}")
     else:
         model = codec.structure(told, Plain, operation="op")
         assert repr(model) == repr(wanted)  # which tells 3 from 3.0, too
         assert model == wanted
+        text = json.dumps(told).encode()
+        assert repr(codec.decode(text, Plain, operation="op")) == repr(wanted)
+        many = codec.decode(b"[" + text + b", " + text + b"]", list[Plain], operation="op")
+        assert repr(many) == repr([wanted, wanted])
+
+
+def test_text_is_read_straight_into_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    def parse(*_: Any, **__: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(decoding, "parse", parse)
+    text = b'\xef\xbb\xbf{"text": "t", "text": "u", "at": "2026-03-01T10:00:05", "more": [{}]}'
+    model = codec.decode(text, Plain, operation="op")
+    assert model == Plain(text="u", at=datetime(2026, 3, 1, 10, 0, 5, tzinfo=UTC))
+    assert model.at.tzinfo is UTC
+
+
+@pytest.mark.parametrize("member", ["anything", "more"])
+def test_nothing_is_read_that_is_nested_too_deeply(member: str) -> None:
+    text = f'{{"text": "t", "{member}": {101 * "["}{101 * "]"}}}'
+    with pytest.raises(DecodeError, match="nested"):
+        codec.decode(text.encode(), Plain, operation="op")
+
+
+@pytest.mark.parametrize("value", [b'"\xff"', b"1e999", b"-0", b'{"a": [1]}'])
+def test_members_that_no_model_knows_are_skipped(value: bytes) -> None:
+    text = b'{"text": "t", "more": ' + value + b"}"
+    assert codec.decode(text, Plain, operation="op") == Plain(text="t")
+    with pytest.raises(DecodeError):
+        codec.decode(text + b"}", Plain, operation="op")
 
 
 def test_what_is_missing_has_its_default_and_each_model_its_own_list() -> None:

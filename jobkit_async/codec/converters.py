@@ -17,7 +17,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
 from msgspec import ValidationError, convert
 
-from jobkit_async.codec.flat import dates_of
+from jobkit_async.codec.flat import dates_of, tell_offsets
 from jobkit_async.model import Unset, aware, wire_name
 
 __all__ = ["locate", "structure_loosely", "structure_strictly"]
@@ -102,10 +102,7 @@ def _quick_model_hook(cls: Any, converter: BaseConverter) -> Callable[[Any, Any]
             model = convert(value, cls)
         except ValidationError:
             return by_cattrs(value, type_)
-        for name in dates:
-            date = getattr(model, name)
-            if date is not None and date.tzinfo is None:
-                object.__setattr__(model, name, aware(date))  # nobody else has it yet
+        tell_offsets(model, dates)
         return model
 
     return hook

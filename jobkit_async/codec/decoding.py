@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from jobkit_async.codec.converters import locate, structure_loosely
+from jobkit_async.codec.flat import decoder_of
 from jobkit_async.errors import DecodeError
 
 __all__ = [
@@ -131,6 +132,8 @@ _NESTING: Final = frozenset({dict, list})
 def decode(data: bytes, type_: Any, *, at: Sequence[str] = (), operation: str) -> Any:
     """Decode JSON text into models.
 
+    Members that no model knows are skipped; where models are flat, whatever stands in them.
+
     Args:
         data: The text.
         type_: An attrs class, a scalar, or a ``list`` or ``dict`` of them.
@@ -140,6 +143,16 @@ def decode(data: bytes, type_: Any, *, at: Sequence[str] = (), operation: str) -
     Raises:
         DecodeError: It is no JSON or of another shape; ``path`` says where.
     """
+    at_once = None if at else decoder_of(type_)
+    if at_once is not None:
+        text = data.removeprefix(BOM)
+        try:
+            value = at_once(text)
+        except NO_JSON:
+            pass  # it is odd, or only written in another way; what follows takes that, or says why
+        else:
+            if not _may_be_too_deep(text):
+                return value
     return structure(parse(data, operation=operation), type_, at=at, operation=operation)
 
 
