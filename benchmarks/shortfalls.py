@@ -41,8 +41,10 @@ SHORTFALLS: Final[Mapping[str, str]] = {
         "bare loop from 10,000 jobs on."
     ),
     "transfer": (
-        "Pairs of neighbours in time differ by up to a third where others use the same page cache "
-        "and disk; the medians of several runs lie between .92 and 1.24."
+        "`down/save` writes to disk in a thread, and what the kernel takes for that varies "
+        "sevenfold from run to run here (0.26 to 1.9 s for 512 MiB). So do the ratios of "
+        "neighbours in time: their medians were .78, .90, .92 and .98 in four runs. The other "
+        "three ways kept their mark in all of them."
     ),
     "wait": (
         "On EcoTaxa 30 % of our time goes into the listing (skimming and sighting its rows, and "
