@@ -394,7 +394,7 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("name", ["leia", "ecotaxa", "vidispine", "bsubio"])
-@pytest.mark.parametrize("examples", [3, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_whatever_happens_waits_tell_what_the_ledger_tells(
     world: Callable[..., Any], traffic: Any, name: str, examples: int
 ) -> None:
